@@ -1,0 +1,66 @@
+// What the nonlinear methods minimise: a loss of a model's output, each by first-order closures.
+#pragma once
+
+#include <concepts>
+#include <utility>
+
+#include "ritz/core/view.hpp"
+#include "ritz/op/gauss_newton.hpp"
+
+namespace ritz {
+
+/// z = f(x) with x of `parameters()` and z of `outputs()` elements. `evaluate` returns false where
+/// f is not defined; `linearize(x)` makes x the point of `jvp` and `vjp` until the next call.
+template <class F, class T>
+concept Model = requires(F& f, VectorView<const T> x, VectorView<T> z) {
+  { f.parameters() } -> std::convertible_to<Index>;
+  { f.outputs() } -> std::convertible_to<Index>;
+  { f.evaluate(x, z) } -> std::convertible_to<bool>;
+  f.linearize(x);
+  f.jvp(x, z);
+  f.vjp(x, z);
+};
+
+/// ℓ(z), ∇ℓ(z), and ∇²ℓ(z) u, which must be positive semidefinite.
+template <class L, class T>
+concept Loss = std::same_as<L, HalfSquaredLoss> ||
+               requires(L& loss, VectorView<const T> z, VectorView<T> out) {
+                 { loss.value(z) } -> std::convertible_to<double>;
+                 loss.gradient(z, out);
+                 loss.hessian_product(z, z, out);
+               };
+
+/// A model from four callables: f(x, z) -> bool, jvp(x, v, out), vjp(x, u, out). The point of the
+/// products is copied by `linearize`'s caller's memory: it must stay until the next one.
+template <class T, class Evaluate, class Jvp, class Vjp>
+class FunctionModel {
+ public:
+  FunctionModel(Index outputs, Index parameters, Evaluate f, Jvp jvp, Vjp vjp)
+      : outputs_(outputs),
+        parameters_(parameters),
+        f_(std::move(f)),
+        jvp_(std::move(jvp)),
+        vjp_(std::move(vjp)) {}
+
+  Index parameters() const { return parameters_; }
+  Index outputs() const { return outputs_; }
+  bool evaluate(VectorView<const T> x, VectorView<T> z) { return f_(x, z); }
+  void linearize(VectorView<const T> x) { x_ = x; }
+  void jvp(VectorView<const T> v, VectorView<T> out) { jvp_(x_, v, out); }
+  void vjp(VectorView<const T> u, VectorView<T> out) { vjp_(x_, u, out); }
+
+ private:
+  Index outputs_, parameters_;
+  Evaluate f_;
+  Jvp jvp_;
+  Vjp vjp_;
+  VectorView<const T> x_;
+};
+
+template <class T, class Evaluate, class Jvp, class Vjp>
+FunctionModel<T, Evaluate, Jvp, Vjp> make_model(Index outputs, Index parameters, Evaluate f,
+                                                Jvp jvp, Vjp vjp) {
+  return {outputs, parameters, std::move(f), std::move(jvp), std::move(vjp)};
+}
+
+}  // namespace ritz

@@ -1,0 +1,57 @@
+// Philox4x32-10: a random number is a function of (seed, stream, index), so any element of any
+// vector can be made again without the others, on any number of threads.
+//
+// Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3. SC 2011.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "ritz/core/types.hpp"
+
+namespace ritz::philox {
+
+using Block = std::array<std::uint32_t, 4>;
+
+/// Ten rounds of Philox on the counter `c` under the 64-bit key (k0, k1).
+constexpr Block block(Block c, std::uint32_t k0, std::uint32_t k1) {
+  // The multipliers and Weyl increments are the paper's.
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t a = std::uint64_t{0xD2511F53u} * c[0];
+    const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * c[2];
+    c = {static_cast<std::uint32_t>(b >> 32) ^ c[1] ^ k0, static_cast<std::uint32_t>(b),
+         static_cast<std::uint32_t>(a >> 32) ^ c[3] ^ k1, static_cast<std::uint32_t>(a)};
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return c;
+}
+
+/// The 128 random bits of element `i` of `stream` under `seed`.
+constexpr Block bits(std::uint64_t seed, std::uint64_t stream, Index i) {
+  const auto n = static_cast<std::uint64_t>(i);
+  return block({static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(n >> 32),
+                static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)},
+               static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
+}
+
+/// ±1 for element i: bit i mod 128 of counter i div 128, so that 128 signs cost one block.
+constexpr double sign(std::uint64_t seed, std::uint64_t stream, Index i) {
+  const Block b = bits(seed, stream, i / 128);
+  const auto k = static_cast<std::uint32_t>(i % 128);
+  return ((b[k / 32] >> (k % 32)) & 1u) != 0u ? -1.0 : 1.0;
+}
+
+/// Two independent uniforms in (−1, 1) for element i, with 52 random bits each: the midpoints of
+/// 2^52 equal cells, so that neither end nor zero is hit.
+constexpr std::pair<double, double> uniform2(std::uint64_t seed, std::uint64_t stream, Index i) {
+  const Block b = bits(seed, stream, i);
+  const auto draw = [](std::uint32_t low, std::uint32_t high) {
+    const std::uint64_t word = ((std::uint64_t{high} << 32) | low) >> 12;
+    return (2.0 * static_cast<double>(word) + 1.0) * 0x1p-52 - 1.0;
+  };
+  return {draw(b[0], b[1]), draw(b[2], b[3])};
+}
+
+}  // namespace ritz::philox

@@ -1,0 +1,111 @@
+// What a method may ask of the place where its vectors live.
+//
+// A space names fused operations on vectors; it owns no vector and knows no algorithm. The results
+// of reductions (Scalar, Real) stay where they were computed: numbers on the host, slots in device
+// memory on a GPU. A method passes them back as coefficients, formed by `ratio` and unary minus,
+// and never looks at one except through `read`, which is the only synchronisation there is. So the
+// same text of a method runs on a device without visiting the host inside its loop.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <utility>
+
+#include "ritz/core/types.hpp"
+#include "ritz/core/view.hpp"
+
+namespace ritz {
+
+/// Where random fills come from: element i of stream s is a function of (seed, s, i) only.
+struct RandomKey {
+  std::uint64_t seed = 0;
+  std::uint64_t stream = 0;
+};
+
+/// Host coefficients are numbers; a device space overloads this for its slots.
+inline double ratio(double a, double b) { return a / b; }
+inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b) { return a / b; }
+
+/// x, y, r, p, w: vectors; V, S: column blocks; h: `Slots`, consecutive reduced scalars in the
+/// space's memory, one for each column of V.
+///
+///   copy(x, y)                  y = x
+///   fill(a, x)                  x = a
+///   scale(a, x)                 x = a x
+///   axpby(a, x, b, y)           y = a x + b y                    (b = 0 overwrites, even NaN)
+///   dot(x, y)                   xᴴy
+///   real_dot(x, y)              Re xᴴy
+///   dots({{x,y},…})             all xᴴy in one pass and one allreduce
+///   norm2(x)                    ‖x‖²
+///   axpby_norm2(a, x, b, y)     y = a x + b y, returns ‖y‖²      (b = 0 overwrites)
+///   axpy_norm2(a, x, y)         y = a x + y, returns ‖y‖²
+///   axpy_xpby(a, p, x, b, r)    x = x + a p, p = r + b p
+///   update3(a, g, b, x, c, v, d, h)   g = h + a g, x = x + b g, h = c v + d h, returns ‖x‖²
+///   rotate2(c, s, x, y)         (x, y) = (c x + s y, −s̄ x + c y), c real
+///   multi_shift(a, b, z, r, X, P)     per column j: X_j += a_j P_j, P_j = z_j r + b_j P_j
+///   project(V, w, h)            h = Vᴴw
+///   subtract_project(V, h, w, g)      w = w − V h, g = Vᴴw, in one sweep
+///   subtract_norm2(V, h, w)     w = w − V h, returns ‖w‖²
+///   axpy_columns(V, h, y)       y = y + V h
+///   combine(V, S)               the first S.cols columns of V become V S; S is on the host
+///   multiply(d, x, y)           y = d ∘ x
+///   multiply_add(a, d, x, y)    y = y + a d ∘ x
+///   add_squares(a, x, y)        y = y + a |x|²  (elementwise)
+///   reciprocal(x, y)            y = 1 / x, and 1 where x = 0
+///   cast(x, y)                  y = x in the other precision of the same field
+///   random_signs(key, x)        ±1 with equal probability
+///   random_uniform(key, x)      uniform in (−1, 1), both parts when complex
+///   freeze_below(x, bound)      until `thaw`, operations do nothing once x ≤ bound, so that a device
+///                               may run past a convergence that the host reads late; a space whose
+///                               reads are free is read every iteration and need do nothing
+///   read(x)                     the value of a Scalar or Real: the only synchronisation
+///   read(h, values)             the values of slots, likewise
+template <class S>
+concept Space = requires(S& s, VectorView<typename S::Value> x,
+                         VectorView<const typename S::Value> cx,
+                         BlockView<typename S::Value> V,
+                         BlockView<const typename S::Value> cV,
+                         BlockView<const WideOf<typename S::Value>> small,
+                         typename S::Coefficient a, typename S::Slots h,
+                         typename S::Real r, RandomKey key) {
+  typename S::Value;
+  typename S::Scalar;
+  typename S::Real;
+  typename S::Coefficient;
+  typename S::Slots;
+  typename S::Buffer;
+  { S::kReadsAreFree } -> std::convertible_to<bool>;
+  s.copy(cx, x);
+  s.fill(a, x);
+  s.scale(a, x);
+  s.axpby(a, cx, a, x);
+  { s.dot(cx, cx) } -> std::same_as<typename S::Scalar>;
+  { s.real_dot(cx, cx) } -> std::same_as<typename S::Real>;
+  { s.norm2(cx) } -> std::same_as<typename S::Real>;
+  { s.axpby_norm2(a, cx, a, x) } -> std::same_as<typename S::Real>;
+  { s.axpy_norm2(a, cx, x) } -> std::same_as<typename S::Real>;
+  s.axpy_xpby(a, x, x, a, cx);
+  { s.update3(a, x, a, x, a, cx, a, x) } -> std::same_as<typename S::Real>;
+  s.rotate2(a, a, x, x);
+  s.multi_shift(h, h, h, cx, V, V);
+  s.project(cV, cx, h);
+  s.subtract_project(cV, h, x, h);
+  { s.subtract_norm2(cV, h, x) } -> std::same_as<typename S::Real>;
+  s.axpy_columns(cV, h, x);
+  s.combine(V, small);
+  s.multiply(cx, cx, x);
+  s.multiply_add(a, cx, cx, x);
+  s.add_squares(a, cx, x);
+  s.reciprocal(cx, x);
+  s.random_signs(key, x);
+  s.random_uniform(key, x);
+  s.freeze_below(r, 0.0);
+  s.thaw();
+  { s.read(r) } -> std::convertible_to<double>;
+  s.read(h, h);
+  { s.allocate(std::size_t{}) } -> std::same_as<typename S::Buffer>;
+};
+
+}  // namespace ritz
