@@ -30,8 +30,43 @@ concept Loss = std::same_as<L, HalfSquaredLoss> ||
                  loss.hessian_product(z, z, out);
                };
 
-/// A model from four callables: f(x, z) -> bool, jvp(x, v, out), vjp(x, u, out). The point of the
-/// products is copied by `linearize`'s caller's memory: it must stay until the next one.
+/// A model known at run time only: what the compiled methods, the C ABI and Python implement.
+template <Field T>
+class AbstractModel {
+ public:
+  virtual ~AbstractModel() = default;
+  virtual Index parameters() const = 0;
+  virtual Index outputs() const = 0;
+  virtual bool evaluate(VectorView<const T> x, VectorView<T> z) = 0;
+  virtual void linearize(VectorView<const T> x) = 0;
+  virtual void jvp(VectorView<const T> v, VectorView<T> out) = 0;
+  virtual void vjp(VectorView<const T> u, VectorView<T> out) = 0;
+};
+
+/// Likewise a loss; passed to methods by `LossRef`.
+template <Field T>
+class AbstractLoss {
+ public:
+  virtual ~AbstractLoss() = default;
+  virtual double value(VectorView<const T> z) = 0;
+  virtual void gradient(VectorView<const T> z, VectorView<T> out) = 0;
+  virtual void hessian_product(VectorView<const T> z, VectorView<const T> u,
+                               VectorView<T> out) = 0;
+};
+
+template <Field T>
+struct LossRef {
+  AbstractLoss<T>* loss = nullptr;
+
+  double value(VectorView<const T> z) { return loss->value(z); }
+  void gradient(VectorView<const T> z, VectorView<T> out) { loss->gradient(z, out); }
+  void hessian_product(VectorView<const T> z, VectorView<const T> u, VectorView<T> out) {
+    loss->hessian_product(z, u, out);
+  }
+};
+
+/// A model from three callables: f(x, z) -> bool, jvp(x, v, out), vjp(x, u, out). `linearize`
+/// keeps a view of its point, which the methods leave in place until they call it again.
 template <class T, class Evaluate, class Jvp, class Vjp>
 class FunctionModel {
  public:

@@ -1,0 +1,395 @@
+// Binds everything for one element type into one submodule.
+#pragma once
+
+#include "monitor.hpp"
+#include "operators.hpp"
+#include "ritz/compiled.hpp"
+
+namespace ritz::python {
+
+/// The workspace of one method, whichever it is; reused from run to run by the same method.
+struct AnyWorkspace {
+  std::string method;
+  std::shared_ptr<void> workspace;
+  std::size_t (*bytes)(const void*) = nullptr;
+};
+
+/// `given` as a W, or a new W held by `fresh`.
+template <class W>
+W& workspace_of(const char* method, const py::object& given, std::optional<W>& fresh) {
+  if (given.is_none()) return fresh.emplace();
+  auto& any = given.cast<AnyWorkspace&>();
+  if (any.method != method) {
+    throw py::value_error("workspace was made for " + any.method + "; make one for " + method);
+  }
+  return *static_cast<W*>(any.workspace.get());
+}
+
+template <class W>
+AnyWorkspace make_workspace(std::string method, std::shared_ptr<W> workspace) {
+  return {std::move(method), std::move(workspace),
+          [](const void* w) { return static_cast<const W*>(w)->bytes(); }};
+}
+
+/// x0's copy in `out` if that is given, else in a new vector; zeros without x0.
+template <class T>
+py::array_t<T> start(const py::object& x0, const py::object& out, Index n) {
+  py::array_t<T> x = out.is_none() ? new_vector<T>(n) : py::array_t<T>(out);
+  if (x.size() != n) throw py::value_error("out has the wrong size");
+  if (!x0.is_none()) {
+    const auto from = x0.cast<py::array_t<T>>();
+    if (from.size() != n) {
+      throw py::value_error("x0 has " + std::to_string(from.size()) +
+                            " elements; the operator has " + std::to_string(n) + " columns");
+    }
+    std::copy_n(from.data(), n, x.mutable_data());
+  }
+  return x;
+}
+
+template <Field T>
+void bind_operators(py::module_& m) {
+  using S = HostSpace<T>;
+  using Any = AnyOperator<T>;
+  using N = Node<T>;
+  using Array = py::array_t<T, py::array::c_style>;
+  const auto leaf = [](auto a) { return N{Any(std::move(a)), false}; };
+
+  py::class_<N>(m, "Operator")
+      .def_static(
+          "closure",
+          [](Index rows, Index cols, py::object matvec, py::object rmatvec, py::object matmat,
+             py::object rmatmat, bool fills, py::object adapter, const std::string& name) {
+            const auto shared = std::make_shared<Adapter>(std::move(adapter));
+            const auto call = [&](py::object f, const char* what) {
+              return std::make_shared<Closure<T>>(std::move(f), shared, name + what);
+            };
+            return N{Any(ClosureOperator<T>(rows, cols, call(std::move(matvec), "matvec"),
+                                            call(std::move(rmatvec), "rmatvec"),
+                                            call(std::move(matmat), "matmat"),
+                                            call(std::move(rmatmat), "rmatmat"), fills)),
+                     true};
+          },
+          py::arg("rows"), py::arg("cols"), py::arg("matvec"), py::arg("rmatvec"),
+          py::arg("matmat"), py::arg("rmatmat"), py::arg("out"), py::arg("adapter"),
+          py::arg("name"))
+      .def_static("dense",
+                  [leaf](const py::array_t<T>& a) {
+                    const bool row_major = (a.flags() & py::array::c_style) != 0;
+                    if (a.ndim() != 2 || (!row_major && !(a.flags() & py::array::f_style))) {
+                      throw py::value_error("a dense operator needs a contiguous 2-d array");
+                    }
+                    const Index rows = a.shape(0), cols = a.shape(1);
+                    return leaf(Kept(DenseMatrix<T>(a.data(), rows, cols, row_major ? cols : rows,
+                                                    row_major),
+                                     keep(a)));
+                  })
+      .def_static("identity", [leaf](Index n) { return leaf(Identity<S>(S{}, n)); })
+      .def_static("diagonal",
+                  [leaf](const Array& d) { return leaf(Diagonal<S>(S{}, const_view<T>(d))); })
+      .def_static("native",
+                  [](Index rows, Index cols, std::uintptr_t apply, std::uintptr_t adjoint,
+                     std::uintptr_t context, py::object keepalive) {
+                    ritz_operator a;
+                    ritz_operator_init(&a);
+                    a.dtype = dtype_code<T>();
+                    a.rows = rows;
+                    a.cols = cols;
+                    a.ctx = reinterpret_cast<void*>(context);
+                    a.apply = reinterpret_cast<ritz_apply_fn>(apply);
+                    a.apply_adjoint = reinterpret_cast<ritz_apply_fn>(adjoint);
+                    return N{Any(Kept(COperator<T>(a), keep(std::move(keepalive)))), false};
+                  })
+      .def_static("capsule",
+                  [](const py::capsule& capsule) {
+                    const auto* a = static_cast<const ritz_operator*>(
+                        PyCapsule_GetPointer(capsule.ptr(), "ritz_operator_v1"));
+                    if (a == nullptr) throw py::error_already_set();
+                    return N{Any(Kept(COperator<T>(*a), keep(capsule))), false};
+                  })
+      .def_static("block",
+                  [](std::vector<Index> heights, std::vector<Index> widths,
+                     const std::vector<std::tuple<Index, Index, N>>& parts) {
+                    std::vector<typename Block<S, Any>::Entry> entries;
+                    bool calls_python = false;
+                    for (const auto& [i, j, node] : parts) {
+                      entries.push_back({i, j, node.op});
+                      calls_python |= node.calls_python;
+                    }
+                    return N{Any(Block<S, Any>(S{}, std::move(heights), std::move(widths),
+                                               std::move(entries))),
+                             calls_python};
+                  })
+      .def("scaled",
+           [](const N& a, WideOf<T> c) {
+             return N{Any(Scaled<S, Any>(S{}, c, a.op)), a.calls_python};
+           })
+      .def("plus",
+           [](const N& a, const N& b, WideOf<T> c) {
+             return N{Any(Sum<S, Any, Any>(S{}, a.op, c, b.op)), a.calls_python || b.calls_python};
+           })
+      .def("shifted",
+           [](const N& a, WideOf<T> mu) {
+             return N{Any(Shifted<S, Any>(S{}, a.op, mu)), a.calls_python};
+           })
+      .def("times",
+           [](const N& a, const N& b) {
+             return N{Any(Product<S, Any, Any>(S{}, a.op, b.op)), a.calls_python || b.calls_python};
+           })
+      .def("adjoint", [](const N& a) { return N{Any(Adjoint<T, Any>(a.op)), a.calls_python}; })
+      .def("conjugate",
+           [](const N& a) { return N{Any(Conjugate<S, Any>(S{}, a.op)), a.calls_python}; })
+      .def("gauss_newton",
+           [](const N& jacobian, const py::object& hessian, double damping) {
+             if (hessian.is_none()) {
+               return N{Any(GaussNewton<S, Any>(S{}, jacobian.op, {}, damping)),
+                        jacobian.calls_python};
+             }
+             const auto& h = hessian.cast<const N&>();
+             return N{Any(GaussNewton<S, Any, Any>(S{}, jacobian.op, h.op, damping)),
+                      jacobian.calls_python || h.calls_python};
+           })
+      .def("apply",
+           [](const N& a, const Array& x) {
+             check_size("x", x.size(), a.op.cols());
+             py::array_t<T> y = new_vector<T>(a.op.rows());
+             const RunGil gil(a.calls_python, x.size());
+             a.op.apply(const_view<T>(x), view(y));
+             return y;
+           })
+      .def("apply_adjoint",
+           [](const N& a, const Array& x) {
+             check_size("x", x.size(), a.op.rows());
+             py::array_t<T> y = new_vector<T>(a.op.cols());
+             const RunGil gil(a.calls_python, x.size());
+             a.op.apply_adjoint(const_view<T>(x), view(y));
+             return y;
+           })
+      .def("apply_block",
+           [](const N& a, const py::array_t<T, py::array::f_style | py::array::forcecast>& x) {
+             check_size("X", x.shape(0), a.op.cols());
+             py::array_t<T> y = new_block<T>(a.op.rows(), x.shape(1));
+             const RunGil gil(a.calls_python, x.size());
+             a.op.apply_block({x.data(), x.shape(0), x.shape(1), x.shape(0)},
+                              {y.mutable_data(), a.op.rows(), x.shape(1), a.op.rows()});
+             return y;
+           })
+      .def("apply_adjoint_block",
+           [](const N& a, const py::array_t<T, py::array::f_style | py::array::forcecast>& x) {
+             check_size("X", x.shape(0), a.op.rows());
+             py::array_t<T> y = new_block<T>(a.op.cols(), x.shape(1));
+             const RunGil gil(a.calls_python, x.size());
+             a.op.apply_adjoint_block({x.data(), x.shape(0), x.shape(1), x.shape(0)},
+                                      {y.mutable_data(), a.op.cols(), x.shape(1), a.op.cols()});
+             return y;
+           })
+      .def_property_readonly("rows", [](const N& a) { return a.op.rows(); })
+      .def_property_readonly("cols", [](const N& a) { return a.op.cols(); })
+      .def_property_readonly("has_adjoint", [](const N& a) { return a.op.has_adjoint(); })
+      .def_readonly("calls_python", &N::calls_python)
+      .def("counts", [](const N& a) {
+        const Counts c = a.op.counts();
+        return py::make_tuple(c.apply, c.adjoint, c.columns);
+      });
+
+  const auto bind_sparse = [&]<class I>(I, const char* csr, const char* csc) {
+    using Indices = py::array_t<I, py::array::c_style>;
+    const auto check = [](Index major, const Indices& indptr, const Indices& indices,
+                          const Array& data) {
+      if (indptr.size() != major + 1 || indices.size() < indptr.data()[major] ||
+          data.size() < indptr.data()[major]) {
+        throw py::value_error("indptr, indices and data do not form a compressed sparse matrix");
+      }
+    };
+    m.def(csr, [check](Index rows, Index cols, const Indices& indptr, const Indices& indices,
+                       const Array& data) {
+      check(rows, indptr, indices, data);
+      return N{Any(Kept(CsrMatrix<T, I>(rows, cols, indptr.data(), indices.data(), data.data()),
+                        keep(py::make_tuple(indptr, indices, data)))),
+               false};
+    });
+    // The columns of A are the rows of its transpose.
+    m.def(csc, [check](Index rows, Index cols, const Indices& indptr, const Indices& indices,
+                       const Array& data) {
+      check(cols, indptr, indices, data);
+      const Any transposed(
+          Kept(CsrMatrix<T, I>(cols, rows, indptr.data(), indices.data(), data.data()),
+               keep(py::make_tuple(indptr, indices, data))));
+      Any a(Adjoint<T, Any>{transposed});
+      if constexpr (ComplexField<T>) a = Any(Conjugate<S, Any>(S{}, a));
+      return N{a, false};
+    });
+  };
+  bind_sparse(std::int32_t{}, "csr_int32", "csc_int32");
+  bind_sparse(std::int64_t{}, "csr_int64", "csc_int64");
+}
+
+template <Field T>
+void bind_methods(py::module_& m) {
+  using S = HostSpace<T>;
+  using N = Node<T>;
+  using Array = py::array_t<T, py::array::c_style>;
+
+  m.def("workspace", [](const std::string& method, Index rows, Index cols, Index ncv) {
+    S space;
+    if (method == "cg") {
+      auto ws = std::make_shared<CgWorkspace<S>>();
+      ws->prepare(space, cols, true);
+      return make_workspace(method, std::move(ws));
+    }
+    if (method == "lsmr") {
+      auto ws = std::make_shared<LsmrWorkspace<S>>();
+      ws->prepare(space, rows, cols, true);
+      return make_workspace(method, std::move(ws));
+    }
+    if (method == "eigsh") {
+      auto ws = std::make_shared<EigshWorkspace<S>>();
+      ws->prepare(space, cols, ncv);
+      return make_workspace(method, std::move(ws));
+    }
+    if (method == "trace") {
+      auto ws = std::make_shared<TraceWorkspace<S>>();
+      ws->prepare(space, cols);
+      return make_workspace(method, std::move(ws));
+    }
+    if constexpr (RealField<T>) {
+      if (method == "levenberg_marquardt") {
+        auto ws = std::make_shared<LevenbergMarquardtWorkspace<S>>();
+        ws->prepare(space, rows, cols);
+        ws->cg.prepare(space, cols, true);
+        return make_workspace(method, std::move(ws));
+      }
+    }
+    throw py::value_error("there is no workspace for the method " + method);
+  });
+
+  m.def("cg", [](const N& a, const Array& b, const py::object& x0, const py::object& preconditioner,
+                 double rtol, double atol, Index max_iterations, bool verify,
+                 PythonMonitor& monitor, const py::object& workspace, const py::object& out) {
+    std::optional<CgWorkspace<S>> fresh;
+    auto& ws = workspace_of<CgWorkspace<S>>("cg", workspace, fresh);
+    py::array_t<T> x = start<T>(x0, out, a.op.cols());
+    const N* m_node = preconditioner.is_none() ? nullptr : &preconditioner.cast<const N&>();
+    CgOptions opt;
+    opt.rtol = rtol;
+    opt.atol = atol;
+    opt.max_iterations = max_iterations;
+    opt.warm_start = !x0.is_none();
+    opt.verify = verify;
+    const OperatorRef<T> A(a.op);
+    std::optional<OperatorRef<T>> M;
+    if (m_node != nullptr) M.emplace(m_node->op);
+    S space;
+    CgOutcome outcome;
+    const auto bv = const_view<T>(b);
+    const auto xv = view(x);
+    {
+      const RunGil gil(a.calls_python || (m_node != nullptr && m_node->calls_python), b.size());
+      Observer<T> observer(monitor, gil.held());
+      outcome = compiled::cg<T>(space, A, M ? &*M : nullptr, bv, xv, ws, opt,
+                                watch(monitor, observer));
+    }
+    return py::make_tuple(x, as_dict(outcome));
+  });
+
+  m.def("lsmr", [](const N& a, const Array& b, const py::object& x0, double damp, double atol,
+                   double btol, double conlim, Index max_iterations, bool verify,
+                   PythonMonitor& monitor, const py::object& workspace, const py::object& out) {
+    std::optional<LsmrWorkspace<S>> fresh;
+    auto& ws = workspace_of<LsmrWorkspace<S>>("lsmr", workspace, fresh);
+    py::array_t<T> x = start<T>(x0, out, a.op.cols());
+    LsmrOptions opt;
+    opt.damp = damp;
+    opt.atol = atol;
+    opt.btol = btol;
+    opt.conlim = conlim;
+    opt.max_iterations = max_iterations;
+    opt.warm_start = !x0.is_none();
+    opt.verify = verify;
+    S space;
+    LsmrOutcome outcome;
+    const auto bv = const_view<T>(b);
+    const auto xv = view(x);
+    {
+      const RunGil gil(a.calls_python, std::max(a.op.rows(), a.op.cols()));
+      Observer<T> observer(monitor, gil.held());
+      outcome = compiled::lsmr<T>(space, OperatorRef<T>(a.op), bv, xv, ws, opt,
+                                  watch(monitor, observer));
+    }
+    py::dict d = as_dict(outcome);
+    d["normal_residual"] = outcome.normal_residual;
+    d["norm_a"] = outcome.norm_a;
+    d["cond_a"] = outcome.cond_a;
+    d["norm_x"] = outcome.norm_x;
+    return py::make_tuple(x, d);
+  });
+
+  m.def("eigsh", [](const N& a, Index k, int which, Index ncv, Index max_restarts, double tol,
+                    const py::object& v0, bool verify, std::uint64_t seed, PythonMonitor& monitor,
+                    const py::object& workspace) {
+    std::optional<EigshWorkspace<S>> fresh;
+    auto& ws = workspace_of<EigshWorkspace<S>>("eigsh", workspace, fresh);
+    const Index n = a.op.cols();
+    py::array_t<double> w(k), residuals(k);
+    std::fill_n(w.mutable_data(), k, std::nan(""));
+    std::fill_n(residuals.mutable_data(), k, INFINITY);
+    py::array_t<T> V = new_block<T>(n, k);
+    std::fill_n(V.mutable_data(), n * k, T{});
+    EigshOptions opt;
+    opt.k = k;
+    opt.which = static_cast<Which>(which);
+    opt.ncv = ncv;
+    opt.max_restarts = max_restarts;
+    opt.tol = tol;
+    opt.verify = verify;
+    opt.seed = {seed, 0};
+    if (!v0.is_none()) {
+      const auto from = v0.cast<Array>();
+      check_size("v0", from.size(), n);
+      std::copy_n(from.data(), n, V.mutable_data());
+      opt.warm_start = true;
+    }
+    S space;
+    EigshOutcome outcome;
+    const std::span<double> values(w.mutable_data(), static_cast<std::size_t>(k));
+    const std::span<double> errors(residuals.mutable_data(), static_cast<std::size_t>(k));
+    const BlockView<T> vectors{V.mutable_data(), n, k, n};
+    {
+      const RunGil gil(a.calls_python, n);
+      Observer<T> observer(monitor, gil.held());
+      outcome = compiled::eigsh<T>(space, OperatorRef<T>(a.op), values, errors, vectors, ws, opt,
+                                   watch(monitor, observer));
+    }
+    py::dict d = as_dict(outcome);
+    d["restarts"] = outcome.restarts;
+    d["found"] = outcome.found;
+    d["converged"] = outcome.converged;
+    d["norm_a"] = outcome.norm_a;
+    return py::make_tuple(w, V, residuals, d);
+  });
+
+  m.def("trace", [](const N& a, Index samples, double rtol, std::uint64_t seed,
+                    PythonMonitor& monitor, const py::object& workspace) {
+    std::optional<TraceWorkspace<S>> fresh;
+    auto& ws = workspace_of<TraceWorkspace<S>>("trace", workspace, fresh);
+    TraceOptions opt;
+    opt.samples = samples;
+    opt.rtol = rtol;
+    opt.seed = {seed, 0};
+    S space;
+    TraceOutcome<T> outcome;
+    {
+      const RunGil gil(a.calls_python, a.op.cols());
+      Observer<T> observer(monitor, gil.held());
+      outcome = compiled::trace<T>(space, OperatorRef<T>(a.op), ws, opt, watch(monitor, observer));
+    }
+    return py::make_tuple(outcome.value, outcome.stderr_, as_dict(outcome));
+  });
+}
+
+void bind_f4(py::module_& m);
+void bind_f8(py::module_& m);
+void bind_c8(py::module_& m);
+void bind_c16(py::module_& m);
+
+}  // namespace ritz::python

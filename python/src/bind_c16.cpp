@@ -1,0 +1,11 @@
+#include "bind.hpp"
+#include <pybind11/complex.h>
+
+namespace ritz::python {
+
+void bind_c16(py::module_& m) {
+  bind_operators<std::complex<double>>(m);
+  bind_methods<std::complex<double>>(m);
+}
+
+}  // namespace ritz::python

@@ -1,0 +1,11 @@
+#include "bind.hpp"
+#include <pybind11/complex.h>
+
+namespace ritz::python {
+
+void bind_c8(py::module_& m) {
+  bind_operators<std::complex<float>>(m);
+  bind_methods<std::complex<float>>(m);
+}
+
+}  // namespace ritz::python

@@ -1,0 +1,12 @@
+#include "bind_newton.hpp"
+#include <pybind11/complex.h>
+
+namespace ritz::python {
+
+void bind_f4(py::module_& m) {
+  bind_operators<float>(m);
+  bind_methods<float>(m);
+  bind_newton<float>(m);
+}
+
+}  // namespace ritz::python

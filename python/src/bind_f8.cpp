@@ -1,0 +1,12 @@
+#include "bind_newton.hpp"
+#include <pybind11/complex.h>
+
+namespace ritz::python {
+
+void bind_f8(py::module_& m) {
+  bind_operators<double>(m);
+  bind_methods<double>(m);
+  bind_newton<double>(m);
+}
+
+}  // namespace ritz::python

@@ -1,0 +1,68 @@
+// The extension module ritz._core: one submodule for each element type, and what they share.
+#include <pybind11/pybind11.h>
+
+#include "bind.hpp"
+#include "ritz/core/threads.hpp"
+#include "ritz/core/version.hpp"
+#include "ritz/op/c_operator.hpp"
+#include "ritz/space/kernel_table.hpp"
+
+namespace {
+
+namespace py = pybind11;
+using namespace ritz;
+using namespace ritz::python;
+
+void bind_shared(py::module_& m) {
+  py::class_<PythonMonitor>(m, "Monitor")
+      .def(py::init<py::object, bool, double, Index>(), py::arg("callback"), py::arg("history"),
+           py::arg("timeout"), py::arg("max_products"))
+      .def_property_readonly("history", [](const PythonMonitor& monitor) {
+        return py::array_t<double>(static_cast<py::ssize_t>(monitor.residuals.size()),
+                                   monitor.residuals.data());
+      });
+
+  py::class_<PythonIteration>(m, "Iteration")
+      .def_readonly("iteration", &PythonIteration::iteration)
+      .def_readonly("residual", &PythonIteration::residual)
+      .def_readonly("objective", &PythonIteration::objective)
+      .def_property_readonly("products",
+                             [](const PythonIteration& it) {
+                               return py::make_tuple(it.products.apply, it.products.adjoint,
+                                                     it.products.columns);
+                             })
+      .def_readonly("seconds", &PythonIteration::elapsed)
+      .def_readonly("x", &PythonIteration::iterate)
+      .def_readonly("change", &PythonIteration::change)
+      .def_readonly("gradient_norm", &PythonIteration::gradient_norm)
+      .def_readonly("step_norm", &PythonIteration::step_norm)
+      .def_readonly("gain_ratio", &PythonIteration::gain_ratio)
+      .def_readonly("damping", &PythonIteration::damping)
+      .def_readonly("inner_iterations", &PythonIteration::inner_iterations)
+      .def_readonly("accepted", &PythonIteration::accepted);
+
+  py::class_<AnyWorkspace>(m, "Workspace")
+      .def_readonly("method", &AnyWorkspace::method)
+      .def_property_readonly("bytes",
+                             [](const AnyWorkspace& w) { return w.bytes(w.workspace.get()); });
+
+  m.def("status_name", [](int status) { return name(static_cast<Status>(status)); });
+  m.def("advice", [](int status) { return advice(static_cast<Status>(status)); });
+  m.def("isa", [] { return name(kernels::best_isa()); });
+  m.def("set_num_threads", [](int n) { threads::set_num_threads(n); });
+  m.def("num_threads", [] { return threads::num_threads(); });
+  m.attr("version") = kVersion;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Compiled methods of ritz; use the functions of ritz itself.";
+  bind_shared(m);
+  for (const auto& [submodule, bind] :
+       {std::pair{"f4", &bind_f4}, {"f8", &bind_f8}, {"c8", &bind_c8}, {"c16", &bind_c16}}) {
+    py::module_ sub = m.def_submodule(submodule);
+    bind(sub);
+  }
+  py::register_exception<CallbackFailed>(m, "CallbackFailed", PyExc_RuntimeError);
+}

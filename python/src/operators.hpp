@@ -1,0 +1,102 @@
+// The operator nodes that Python composes.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "arrays.hpp"
+#include "ritz/core/threads.hpp"
+#include "ritz/op/algebra.hpp"
+#include "ritz/op/any_operator.hpp"
+#include "ritz/op/c_operator.hpp"
+#include "ritz/op/dense.hpp"
+#include "ritz/op/gauss_newton.hpp"
+#include "ritz/op/sparse.hpp"
+
+namespace ritz::python {
+
+/// Keeps a Python object for as long as a copy of this lives; released under the GIL.
+inline std::shared_ptr<void> keep(py::object object) {
+  return {new py::object(std::move(object)), [](void* p) {
+            const py::gil_scoped_acquire gil;
+            delete static_cast<py::object*>(p);
+          }};
+}
+
+/// An operator given by Python closures.
+template <class T>
+class ClosureOperator {
+ public:
+  using Call = std::shared_ptr<Closure<T>>;
+
+  ClosureOperator(Index rows, Index cols, Call matvec, Call rmatvec, Call matmat, Call rmatmat,
+                  bool fills)
+      : rows_(rows),
+        cols_(cols),
+        matvec_(std::move(matvec)),
+        rmatvec_(std::move(rmatvec)),
+        matmat_(std::move(matmat)),
+        rmatmat_(std::move(rmatmat)),
+        fills_(fills) {}
+
+  Index rows() const { return rows_; }
+  Index cols() const { return cols_; }
+  bool has_adjoint() const { return *rmatvec_ || *rmatmat_; }
+  void apply(VectorView<const T> x, VectorView<T> y) const { call(*matvec_, *matmat_, x, y); }
+  void apply_adjoint(VectorView<const T> x, VectorView<T> y) const {
+    call(*rmatvec_, *rmatmat_, x, y);
+  }
+  void apply_block(BlockView<const T> X, BlockView<T> Y) const {
+    call_block(*matvec_, *matmat_, X, Y);
+  }
+  void apply_adjoint_block(BlockView<const T> X, BlockView<T> Y) const {
+    call_block(*rmatvec_, *rmatmat_, X, Y);
+  }
+
+ private:
+  void call(const Closure<T>& single, const Closure<T>& block, VectorView<const T> x,
+            VectorView<T> y) const {
+    const py::gil_scoped_acquire gil;
+    threads::park();  // the closure's own BLAS wants the cores
+    if (!single) {
+      block.block(as_block(x), as_block(y));
+    } else if (fills_) {
+      single.fill(x, y);
+    } else {
+      single(x, y);
+    }
+  }
+  void call_block(const Closure<T>& single, const Closure<T>& block, BlockView<const T> X,
+                  BlockView<T> Y) const {
+    if (block) {
+      const py::gil_scoped_acquire gil;
+      threads::park();
+      block.block(X, Y);
+    } else {
+      for (Index j = 0; j < X.cols; ++j) call(single, block, X.column(j), Y.column(j));
+    }
+  }
+
+  Index rows_, cols_;
+  Call matvec_, rmatvec_, matmat_, rmatmat_;
+  bool fills_;
+};
+
+/// An operator over memory of Python objects.
+template <class A>
+class Kept : public A {
+ public:
+  Kept(A a, std::shared_ptr<void> owner) : A(std::move(a)), owner_(std::move(owner)) {}
+
+ private:
+  std::shared_ptr<void> owner_;
+};
+
+/// What Python calls Operator: a node, and whether a product with it runs Python code.
+template <class T>
+struct Node {
+  AnyOperator<T> op;
+  bool calls_python = false;
+};
+
+}  // namespace ritz::python
