@@ -48,7 +48,7 @@ void bind_shared(py::module_& m) {
 
   m.def("status_name", [](int status) { return name(static_cast<Status>(status)); });
   m.def("advice", [](int status) { return advice(static_cast<Status>(status)); });
-  m.def("isa", [] { return name(kernels::best_isa()); });
+  m.def("isa", [] { return std::string(kernels::name(kernels::default_isa())); });
   m.def("set_num_threads", [](int n) { threads::set_num_threads(n); });
   m.def("num_threads", [] { return threads::num_threads(); });
   m.attr("version") = kVersion;

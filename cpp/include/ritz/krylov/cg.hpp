@@ -156,6 +156,15 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
     rz = rz_next;
     if (!due) continue;
 
+    Iteration now;
+    now.iteration = k + 1;
+    now.products = A_.counts;
+    now.residual = out.residual;
+    now.x = x.data;
+    now.size = n;
+    now.clock = &clock;
+    const auto stop = monitor.check(now);
+
     if (out.residual <= out.target) {
       if (!opt.verify) return finish(Status::converged, k + 1);
       space.thaw();
@@ -176,14 +185,7 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
         static_cast<double>(k + 1) * gain <= opt.quadratic_rtol * out.model_decrease) {
       return finish(Status::converged, k + 1);
     }
-    Iteration now;
-    now.iteration = k + 1;
-    now.products = A_.counts;
-    now.residual = out.residual;
-    now.x = x.data;
-    now.size = n;
-    now.clock = &clock;
-    if (const auto stop = monitor.check(now)) return finish(*stop, k + 1);
+    if (stop) return finish(*stop, k + 1);
   }
   return finish(Status::max_iterations, limit);
 }

@@ -191,6 +191,15 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
     }
     out.cond_a = std::max(max_rhobar, rhotemp) / std::min(min_rhobar, rhotemp);
 
+    Iteration now;
+    now.iteration = k + 1;
+    now.products = A_.counts;
+    now.residual = out.residual;
+    now.x = x.data;
+    now.size = n;
+    now.clock = &clock;
+    const auto stop = monitor.check(now);
+
     // The two optimality measures over their bounds: at most one of them must come to 1.
     const auto measure = [&] {
       const double consistent = out.residual / (opt.btol * norm_b + opt.atol * out.norm_a * out.norm_x);
@@ -228,14 +237,7 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
     if (out.cond_a >= opt.conlim && opt.conlim > 0.0) {
       return finish(Status::condition_limit, k + 1);
     }
-    Iteration now;
-    now.iteration = k + 1;
-    now.products = A_.counts;
-    now.residual = out.residual;
-    now.x = x.data;
-    now.size = n;
-    now.clock = &clock;
-    if (const auto stop = monitor.check(now)) return finish(*stop, k + 1);
+    if (stop) return finish(*stop, k + 1);
   }
   return finish(Status::max_iterations, limit);
 }

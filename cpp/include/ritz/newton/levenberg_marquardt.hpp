@@ -1,6 +1,7 @@
 // Levenberg-Marquardt-damped Gauss-Newton: min ℓ(f(x)) + (μ/2) ‖x‖² by steps d that solve
 //   (Jᴴ H J + μ I + λ D) d = −g,    D ≈ diag(JᴴJ) + μ,  λ = 1 / radius,
-// inexactly, by conjugate gradients preconditioned with D⁻¹: the same iterates as column scaling.
+// inexactly, by conjugate gradients preconditioned with D⁻¹, which gives the same iterates as column
+// scaling, or with what the model offers.
 //
 // Levenberg 1944; Marquardt 1963; damping by Nielsen: Damping parameter in Marquardt's method.
 // IMM-REP-1999-05, Technical University of Denmark, 1999; inner stop by Nash and Sofer (see cg.hpp).
@@ -184,8 +185,18 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
       if (opt.l2 > 0.0) space.axpby(opt.l2, v, 1.0, y);
       space.multiply_add(lambda, D, v, y);
     });
-    const auto scaling = make_operator<T>(
-        n, n, [&](ConstVector r, Vector y) { space.multiply(D_inverse, r, y); });
+    const auto preconditioner = make_operator<T>(n, n, [&](ConstVector r, Vector y) {
+      if constexpr (PreconditionedModel<F, T>) {
+        f.precondition(r, y);
+      } else {
+        space.multiply(D_inverse, r, y);
+      }
+    });
+    if constexpr (PreconditionedModel<F, T>) {
+      space.fill(opt.l2, t);
+      space.axpby(lambda, D, 1.0, t);
+      f.prepare(t);
+    }
 
     CgOptions inner;
     inner.rtol = 0.0;  // the residual says little about a truncated Newton step
@@ -194,7 +205,7 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     inner.verify = false;
     space.axpby(-1.0, g, 0.0, x_trial);
     const CgOutcome step = cg(space, damped_gauss_newton, ConstVector(x_trial), d, cg_ws, inner, {},
-                              scaling);
+                              preconditioner);
     out.inner_iterations += step.iterations;
     if (step.status == Status::nonfinite) return finish(Status::nonfinite, k + 1);
 

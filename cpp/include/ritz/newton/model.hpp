@@ -21,6 +21,15 @@ concept Model = requires(F& f, VectorView<const T> x, VectorView<T> z) {
   f.vjp(x, z);
 };
 
+/// A model that knows a better preconditioner than the diagonal: `prepare(damping)` is called once a
+/// trial step, after `linearize`; then `precondition(r, z)` applies z ≈ (JᴴHJ + diag(damping))⁻¹ r,
+/// symmetric and positive definite.
+template <class F, class T>
+concept PreconditionedModel = Model<F, T> && requires(F& f, VectorView<const T> r, VectorView<T> z) {
+  f.prepare(r);
+  f.precondition(r, z);
+};
+
 /// ℓ(z), ∇ℓ(z), and ∇²ℓ(z) u, which must be positive semidefinite.
 template <class L, class T>
 concept Loss = std::same_as<L, HalfSquaredLoss> ||
