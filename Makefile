@@ -1,0 +1,170 @@
+# The project's jobs. Each needs python3 (3.10 or newer), a C++20 compiler and make: the rest is
+# installed into .venv from PyPI.
+#
+#   make demo     build, then train a network on real data by Gauss-Newton
+#   make test     lint, types, C++ tests, sanitizers, Python tests, examples, docs, packages
+#   make bench    measure kernels and iterations on this machine
+#   make docs     build the documentation into build/docs
+#   make lint     check style and types;  make format  repairs the style
+#   make clean    remove everything that was built; .venv stays
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+STAMPS := build/stamps
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+export CTEST_PARALLEL_LEVEL := 1
+unexport PYTHONPATH
+
+# What pyproject.toml requires to build, and the tools that build isolation would fetch.
+BUILD_REQUIREMENTS := "scikit-build-core>=0.11" "pybind11>=3.0" "cmeel-eigen>=3.4,<4" \
+                      "cmake>=3.28" "ninja>=1.11"
+EDITABLE := --no-build-isolation -Cbuild-dir=build/editable -Ceditable.rebuild=true
+# The torch that the tests are written against, installed before anything that could bring another.
+TORCH := torch==2.13.0
+
+cxx_sources := $(shell find cpp python/src cmake -type f) CMakeLists.txt python/CMakeLists.txt
+formatted := $(shell find cpp python/src tests bench examples -name '*.[hc]' -o -name '*.[hc]pp' \
+                     -o -name '*.inl')
+modules := $(sort $(shell find python/ritz -name '*.py' -o -name '*.pyi'))
+
+.PHONY: demo test bench docs lint format clean
+.PHONY: test-lint test-cpp test-sanitize test-python test-examples test-docs test-package
+.PHONY: environment test-environment doctest-header FORCE
+
+demo: environment
+	$(VENV)/bin/ritz demo
+
+test:
+	@start=$$SECONDS; \
+	for step in lint cpp sanitize python examples docs package; do \
+	  echo "==> $$step"; begin=$$SECONDS; \
+	  $(MAKE) test-$$step || { echo "make test: the step '$$step' failed" >&2; exit 1; }; \
+	  echo "<== $$step: $$((SECONDS - begin)) s"; \
+	done; \
+	echo "make test: every step passed in $$((SECONDS - start)) s"
+
+# ---- environment -----------------------------------------------------------------------------
+
+environment: $(STAMPS)/package
+test-environment: $(STAMPS)/test
+
+$(VENV)/pip.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "ritz needs Python 3.10 or newer; set PYTHON=<path of one>" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	  || { rm -rf $(VENV); \
+	       if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	         echo "installing python3-venv"; apt-get update -qq; \
+	         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; \
+	       fi; \
+	       $(PYTHON) -m venv $(VENV); } \
+	  || { echo "python3 cannot make environments: install python3-venv" \
+	            "(Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "installing the build tools into $(VENV)"
+	@$(PIP) install $(BUILD_REQUIREMENTS)
+	@touch $@
+
+# An editable install finds new lines by itself, but new modules only when installed again.
+$(STAMPS)/modules: FORCE
+	@mkdir -p $(@D)
+	@echo "$(modules)" | cmp -s - $@ || echo "$(modules)" > $@
+
+$(STAMPS)/package: $(VENV)/pip.stamp $(STAMPS)/modules pyproject.toml $(cxx_sources)
+	@echo "building ritz (a minute or two the first time)"
+	@$(PIP) install $(EDITABLE) -e ".[demo]"
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/package
+	@echo "installing what the tests need"
+	@$(PIP) install $(TORCH)
+	@$(PIP) install $(TORCH) $(EDITABLE) -e ".[torch,jax,dev]"
+	@touch $@
+
+has_doctest = echo '\#include <doctest/doctest.h>' | c++ -E -x c++ - >/dev/null 2>&1
+
+doctest-header:
+	@if ! $(has_doctest) && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing doctest-dev"; apt-get update -qq; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq doctest-dev >/dev/null || true; \
+	fi
+	@$(has_doctest) || echo "doctest/doctest.h was not found: the C++ unit tests are skipped." \
+	  "Get it with 'apt install doctest-dev', 'dnf install doctest-devel' or 'brew install doctest'."
+
+# ---- steps of the tests ----------------------------------------------------------------------
+
+lint test-lint: test-environment
+	ruff check
+	ruff format --check
+	mypy
+	@echo "clang-format --dry-run -Werror (C++ sources)"
+	@clang-format --dry-run -Werror $(formatted)
+
+format: test-environment
+	ruff check --fix
+	ruff format
+	clang-format -i $(formatted)
+
+# Without doctest the tree is still built, tested by its examples and used by the later steps.
+test-cpp: test-environment doctest-header
+	@cmake --preset dev --log-level=WARNING -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF)
+	@cmake --build --preset dev -- --quiet
+	ctest --preset dev
+
+test-sanitize: test-environment doctest-header
+	@for preset in asan tsan; do \
+	  cmake --preset $$preset --log-level=WARNING \
+	    -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF); \
+	  cmake --build --preset $$preset -- --quiet; \
+	  echo "ctest --preset $$preset"; ctest --preset $$preset; \
+	done
+
+test-python: test-environment
+	python -m pytest -q
+
+# The installed library as another project meets it: through find_package, from its own folder.
+test-examples: test-environment doctest-header
+	@[ -d build/dev ] || $(MAKE) test-cpp
+	@cmake --build --preset dev --target ritz -- --quiet
+	@cmake --install build/dev --prefix build/prefix --component devel >/dev/null
+	@for project in tests/consume examples/embed_cpp examples/embed_c; do \
+	  name=$$(basename $$project); \
+	  cmake -S $$project -B build/consume/$$name -G Ninja --log-level=WARNING \
+	    -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=$(CURDIR)/build/prefix; \
+	  cmake --build build/consume/$$name -- --quiet; \
+	  echo "$$name:"; build/consume/$$name/$$name; \
+	done
+	@for script in examples/*.py; do echo "$$script:"; python $$script; done
+
+docs test-docs: test-environment
+	sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "the documentation is in build/docs/index.html"
+
+# sdist, the wheel built from it in isolation, and that wheel in an environment of its own.
+test-package: test-environment
+	@rm -rf build/package
+	python -m build --outdir build/package . >build/package.log 2>&1 \
+	  || { tail -n 50 build/package.log; exit 1; }
+	@ls -l build/package | awk 'NR > 1 {print $$5, $$9}'
+	@$(PYTHON) -m venv build/package/venv
+	@build/package/venv/bin/python -m pip --quiet --disable-pip-version-check install build/package/*.whl
+	build/package/venv/bin/python -I tests/consume/wheel.py
+
+bench: test-environment
+	@cmake --preset release --log-level=WARNING -DRITZ_BENCH=ON
+	@cmake --build --preset release -- --quiet
+	build/release/bench/kernels --json bench/results/kernels.json
+	python bench/iterations.py --json bench/results/iterations.json
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find python tests bench docs examples -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,32 @@
+"""Sphinx configuration."""
+
+from __future__ import annotations
+
+import ritz
+
+project = "ritz"
+author = "the ritz authors"
+copyright = f"2026, {author}"
+version = release = ritz.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_autodoc_typehints",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "ritz"
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = True
+always_use_bars_union = True
+typehints_defaults = "comma"
