@@ -1,6 +1,8 @@
 // Nonlinear models and losses written in Python.
 #pragma once
 
+#include <optional>
+
 #include "arrays.hpp"
 #include "ritz/core/threads.hpp"
 #include "ritz/newton/model.hpp"
@@ -15,7 +17,8 @@ class PythonModel final : public AbstractModel<T> {
         parameters_(model.attr("parameters").cast<Index>()),
         adapter_(adapter),
         evaluate_(model.attr("evaluate"), adapter, "fun"),
-        linearize_(model.attr("linearize"), adapter, "linearize") {}
+        linearize_(model.attr("linearize"), adapter, "linearize"),
+        prepare_(py::getattr(model, "prepare", py::none()), adapter, "preconditioner") {}
 
   Index parameters() const override { return parameters_; }
   Index outputs() const override { return outputs_; }
@@ -39,6 +42,16 @@ class PythonModel final : public AbstractModel<T> {
     const Called call;
     (*vjp_)(u, out);
   }
+  bool has_preconditioner() const override { return bool(prepare_); }
+  void prepare(VectorView<const T> damping) override {
+    const Called call;
+    precondition_.reset();
+    precondition_.emplace(prepare_.function()(prepare_.input(damping)), adapter_, "preconditioner");
+  }
+  void precondition(VectorView<const T> r, VectorView<T> z) override {
+    const Called call;
+    (*precondition_)(r, z);
+  }
 
   /// Holds the GIL, and keeps idle workers from spinning, while Python runs.
   struct Called {
@@ -49,8 +62,8 @@ class PythonModel final : public AbstractModel<T> {
  private:
   Index outputs_, parameters_;
   std::shared_ptr<Adapter> adapter_;
-  Closure<T> evaluate_, linearize_;
-  std::optional<Closure<T>> jvp_, vjp_;
+  Closure<T> evaluate_, linearize_, prepare_;
+  std::optional<Closure<T>> jvp_, vjp_, precondition_;
 };
 
 template <class T>

@@ -187,15 +187,16 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     });
     const auto preconditioner = make_operator<T>(n, n, [&](ConstVector r, Vector y) {
       if constexpr (PreconditionedModel<F, T>) {
-        f.precondition(r, y);
-      } else {
-        space.multiply(D_inverse, r, y);
+        if (has_preconditioner<T>(f)) return f.precondition(r, y);
       }
+      space.multiply(D_inverse, r, y);
     });
     if constexpr (PreconditionedModel<F, T>) {
-      space.fill(opt.l2, t);
-      space.axpby(lambda, D, 1.0, t);
-      f.prepare(t);
+      if (has_preconditioner<T>(f)) {
+        space.fill(opt.l2, t);
+        space.axpby(lambda, D, 1.0, t);
+        f.prepare(t);
+      }
     }
 
     CgOptions inner;

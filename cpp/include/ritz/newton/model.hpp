@@ -30,6 +30,16 @@ concept PreconditionedModel = Model<F, T> && requires(F& f, VectorView<const T> 
   f.precondition(r, z);
 };
 
+/// Whether f brings a preconditioner; a type-erased model knows only at run time.
+template <class T, class F>
+constexpr bool has_preconditioner(const F& f) {
+  if constexpr (requires { f.has_preconditioner(); }) {
+    return f.has_preconditioner();
+  } else {
+    return PreconditionedModel<F, T>;
+  }
+}
+
 /// ℓ(z), ∇ℓ(z), and ∇²ℓ(z) u, which must be positive semidefinite.
 template <class L, class T>
 concept Loss = std::same_as<L, HalfSquaredLoss> ||
@@ -50,6 +60,9 @@ class AbstractModel {
   virtual void linearize(VectorView<const T> x) = 0;
   virtual void jvp(VectorView<const T> v, VectorView<T> out) = 0;
   virtual void vjp(VectorView<const T> u, VectorView<T> out) = 0;
+  virtual bool has_preconditioner() const { return false; }
+  virtual void prepare(VectorView<const T> /*damping*/) {}
+  virtual void precondition(VectorView<const T> /*r*/, VectorView<T> /*z*/) {}
 };
 
 /// Likewise a loss; passed to methods by `LossRef`.
