@@ -17,7 +17,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 STAMPS := build/stamps
-PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+PIP := $(VENV)/bin/python -m pip -qq --disable-pip-version-check
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -156,7 +156,7 @@ test-package: test-environment
 	  || { tail -n 50 build/package.log; exit 1; }
 	@ls -l build/package | awk 'NR > 1 {print $$5, $$9}'
 	@$(PYTHON) -m venv build/package/venv
-	@build/package/venv/bin/python -m pip --quiet --disable-pip-version-check install build/package/*.whl
+	@build/package/venv/bin/python -m pip -qq --disable-pip-version-check install build/package/*.whl
 	build/package/venv/bin/python -I tests/consume/wheel.py
 
 bench: test-environment

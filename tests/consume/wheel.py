@@ -16,7 +16,7 @@ files = [str(file) for file in importlib.metadata.files("ritz") or []]
 unexpected = [f for f in files if f.endswith((".hpp", ".h", ".a", ".cpp", ".cmake"))]
 assert not unexpected, f"the wheel carries build files: {unexpected}"
 
-names = {distribution.metadata["Name"].lower() for distribution in importlib.metadata.distributions()}
+names = {found.metadata["Name"].lower() for found in importlib.metadata.distributions()}
 assert names <= {"ritz", "numpy", "pip", "setuptools"}, f"more than numpy came along: {names}"
 
 # A symmetric positive definite tridiagonal system, by a closure.
