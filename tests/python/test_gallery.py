@@ -1,0 +1,47 @@
+"""Every gallery script runs, finds its claims true, and draws its picture."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+GALLERY = Path(__file__).resolve().parents[2] / "docs" / "gallery"
+SCRIPTS = sorted(GALLERY.glob("plot_*.py"))
+# What a script needs beyond the test requirements; without it the script says so and ends well.
+NEEDS = {"plot_torch_hvp": "torch", "plot_native_operator": "numba"}
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_gallery_is_there() -> None:
+    assert len(SCRIPTS) >= 6
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_gallery(script: Path, tmp_path: Path) -> None:
+    if script.stem in NEEDS:
+        pytest.importorskip(NEEDS[script.stem])
+    run = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "RITZ_GALLERY_QUICK": "1", "RITZ_GALLERY_OUT": str(tmp_path / "out")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
+    picture = tmp_path / "out" / f"{script.stem}.png"
+    assert picture.read_bytes().startswith(PNG_SIGNATURE)
+    assert picture.stat().st_size > 5000
+
+
+def test_every_script_is_listed() -> None:
+    page = (GALLERY.parent / "guide" / "gallery.md").read_text(encoding="utf-8")
+    for script in SCRIPTS:
+        assert script.stem in page
