@@ -47,7 +47,9 @@ struct CgWorkspace {
 };
 
 struct CgOutcome : Outcome {
-  double model_decrease = 0.0;  ///< Q(x₀) − Q(x), Q(x) = xᴴAx/2 − Re bᴴx, by its own recurrence
+  /// Q(x₀) − Q(x), Q(x) = xᴴAx/2 − Re bᴴx, summed over the iterations; NaN where reads are not free,
+  /// unless quadratic_rtol asks for every iteration to be read.
+  double model_decrease = 0.0;
 };
 
 /// Solves A x = b. Memory movement per iteration, in vectors of length n, without the operator:
@@ -61,8 +63,16 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
   if (op.rows() != op.cols()) throw InvalidArgument("A must be square: cg solves Hermitian systems");
   check_size("b", b.size, op.rows());
   check_size("x", x.size, op.cols());
+  if constexpr (kPreconditioned) {
+    if (preconditioner.rows() != x.size || preconditioner.cols() != x.size) {
+      throw InvalidArgument("M has shape (" + std::to_string(preconditioner.rows()) + ", " +
+                            std::to_string(preconditioner.cols()) + "); it must be that of A, " +
+                            std::to_string(x.size) + " square");
+    }
+  }
   check_tolerance("rtol", opt.rtol);
   check_tolerance("atol", opt.atol);
+  check_tolerance("quadratic_rtol", opt.quadratic_rtol);
 
   const Clock clock;
   const Index n = x.size;
@@ -72,9 +82,16 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
   Counted A_(op);
   Counted M_(preconditioner);
   CgOutcome out;
+  // Where every iteration is read, the decrease of the model can be summed.
+  const bool sums_model = S::kReadsAreFree || opt.quadratic_rtol > 0.0;
+  if (!sums_model) out.model_decrease = Iteration::kNone;
 
+  // Thaws on the way out, by an exception of the operator or the observer too.
+  struct Thaw {
+    S& space;
+    ~Thaw() { space.thaw(); }
+  } const thaw_at_exit{space};
   const auto finish = [&](Status status, Index iterations) {
-    space.thaw();
     out.status = status;
     out.iterations = iterations;
     out.products = A_.counts;
@@ -124,6 +141,10 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
     return finish(Status::converged, 0);
   }
   auto rz = precondition(space.norm2(r));
+  if (kPreconditioned && !(space.read(rz) > 0.0)) {
+    return finish(std::isfinite(space.read(rz)) ? Status::indefinite_preconditioner
+                                                : Status::nonfinite, 0);
+  }
   space.copy(z, p);
   double checked = INFINITY;  // the true residual at the last check that failed
 
@@ -137,18 +158,22 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
     double gain = 0.0;
     if (due) {
       const double curvature = space.read(pq);
-      if (curvature <= 0.0) return finish(Status::negative_curvature, k);
       const double residual2 = space.read(rr);
-      if (!std::isfinite(curvature) || !std::isfinite(residual2)) {
-        return finish(Status::nonfinite, k + 1);
-      }
+      if (!std::isfinite(curvature)) return finish(Status::nonfinite, k + 1);
+      // A space that froze some iterations ago reports no curvature any more.
+      const bool frozen = !S::kReadsAreFree && residual2 <= out.target * out.target;
+      if (curvature <= 0.0 && !frozen) return finish(Status::negative_curvature, k);
+      if (!std::isfinite(residual2)) return finish(Status::nonfinite, k + 1);
       if (kPreconditioned && !(space.read(rz_next) > 0.0) && residual2 > 0.0) {
         return finish(std::isfinite(space.read(rz_next)) ? Status::indefinite_preconditioner
                                                          : Status::nonfinite, k + 1);
       }
       out.residual = std::sqrt(residual2);
-      gain = space.read(rz) * (space.read(rz) / curvature) / 2.0;
-      out.model_decrease += gain;
+      if (sums_model) {
+        const double rz_now = space.read(rz);
+        gain = rz_now * (rz_now / curvature) / 2.0;
+        out.model_decrease += gain;
+      }
     }
 
     space.axpy_xpby(ratio(rz, pq), p, x, ratio(rz_next, rz), z);  // x += αp, p = z + βp

@@ -57,9 +57,10 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   cast(x, y)                  y = x in the other precision of the same field
 ///   random_signs(key, x)        ±1 with equal probability
 ///   random_uniform(key, x)      uniform in (−1, 1), both parts when complex
-///   freeze_below(x, bound)      until `thaw`, operations do nothing once x ≤ bound, so that a device
-///                               may run past a convergence that the host reads late; a space whose
-///                               reads are free is read every iteration and need do nothing
+///   freeze_below(x, bound)      until `thaw`, operations do nothing once x ≤ bound, and reductions
+///                               give that x, so that a device may run past a convergence that the
+///                               host reads late; a space whose reads are free is read every
+///                               iteration and need do nothing
 ///   read(x)                     the value of a Scalar or Real: the only synchronisation
 ///   read(h, values)             the values of slots, likewise
 template <class S>

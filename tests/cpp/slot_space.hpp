@@ -1,0 +1,194 @@
+// A space that behaves like a device: reduced scalars are handles of slots that no host code can
+// look into, coefficients are formed lazily from them, every read is counted, and freezing freezes.
+#pragma once
+
+#include <array>
+#include <complex>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+#include "ritz/space/reference.hpp"
+
+namespace ritz::testing {
+
+template <Field T>
+class SlotSpace {
+  struct Device;
+
+ public:
+  /// Names a slot; not a number, and never converts to one.
+  template <class V>
+  class Slot {
+   public:
+    friend class SlotSpace;
+    friend auto ratio(const Slot& a, const Slot& b) { return Coefficient(a, b); }
+
+   private:
+    Slot(std::shared_ptr<Device> device, std::uint64_t serial)
+        : device_(std::move(device)), serial_(serial) {}
+    std::shared_ptr<Device> device_;
+    std::uint64_t serial_;
+  };
+
+  using Value = T;
+  using Scalar = Slot<WideOf<T>>;
+  struct RealTag;
+  using Real = Slot<RealTag>;
+  using Slots = std::span<WideOf<T>>;
+  using Buffer = std::shared_ptr<void>;
+  static constexpr bool kReadsAreFree = false;
+
+  /// A host number, or sign · a / b of two slots, evaluated when an operation runs.
+  class Coefficient {
+   public:
+    Coefficient(double value) : constant_(value) {}
+    Coefficient(std::complex<double> value)
+      requires ComplexField<T>
+        : constant_(value) {}
+    template <class V>
+    Coefficient(const Slot<V>& a, const Slot<V>& b)
+        : device_(a.device_), above_(a.serial_), below_(b.serial_) {}
+    friend Coefficient operator-(Coefficient c) {
+      c.constant_ = -c.constant_;
+      return c;
+    }
+
+   private:
+    friend class SlotSpace;
+    WideOf<T> constant_{1.0};
+    std::shared_ptr<Device> device_;
+    std::uint64_t above_ = 0, below_ = 0;
+  };
+
+  Index reads() const { return device_->reads; }
+  bool frozen() const { return device_->frozen.has_value(); }
+
+  Buffer allocate(std::size_t bytes) { return host_.allocate(bytes); }
+
+  double read(const Real& slot) {
+    ++device_->reads;
+    return std::real(load(slot.serial_));
+  }
+  WideOf<T> read(const Scalar& slot) {
+    ++device_->reads;
+    return load(slot.serial_);
+  }
+  void read(Slots h, Slots values) {
+    ++device_->reads;
+    host_.read(h, values);
+  }
+  void freeze_below(const Real& slot, double bound) {
+    if (!frozen() && std::real(load(slot.serial_)) <= bound) device_->frozen = load(slot.serial_);
+  }
+  void thaw() { device_->frozen.reset(); }
+
+  using View = VectorView<T>;
+  using ConstView = VectorView<const T>;
+  using C = const Coefficient&;
+  void copy(ConstView x, View y) {
+    if (!frozen()) host_.copy(x, y);
+  }
+  void fill(C a, View x) {
+    if (!frozen()) host_.fill(value(a), x);
+  }
+  void scale(C a, View x) {
+    if (!frozen()) host_.scale(value(a), x);
+  }
+  void axpby(C a, ConstView x, C b, View y) {
+    if (!frozen()) host_.axpby(value(a), x, value(b), y);
+  }
+  Scalar dot(ConstView x, ConstView y) {
+    return reduce<WideOf<T>>([&] { return host_.dot(x, y); });
+  }
+  Real real_dot(ConstView x, ConstView y) {
+    return reduce<RealTag>([&] { return host_.real_dot(x, y); });
+  }
+  Real norm2(ConstView x) {
+    return reduce<RealTag>([&] { return host_.norm2(x); });
+  }
+  Real axpby_norm2(C a, ConstView x, C b, View y) {
+    return reduce<RealTag>([&] { return host_.axpby_norm2(value(a), x, value(b), y); });
+  }
+  Real axpy_norm2(C a, ConstView x, View y) {
+    return reduce<RealTag>([&] { return host_.axpy_norm2(value(a), x, y); });
+  }
+  void axpy_xpby(C a, View p, View x, C b, ConstView r) {
+    if (!frozen()) host_.axpy_xpby(value(a), p, x, value(b), r);
+  }
+  Real update3(C a, View g, C b, View x, C c, ConstView v, C d, View h) {
+    return reduce<RealTag>(
+        [&] { return host_.update3(value(a), g, value(b), x, value(c), v, value(d), h); });
+  }
+  void rotate2(C c, C s, View x, View y) {
+    if (!frozen()) host_.rotate2(value(c), value(s), x, y);
+  }
+  void multi_shift(Slots a, Slots b, Slots z, ConstView r, BlockView<T> X, BlockView<T> P) {
+    if (!frozen()) host_.multi_shift(a, b, z, r, X, P);
+  }
+  void project(BlockView<const T> V, ConstView w, Slots h) {
+    if (!frozen()) host_.project(V, w, h);
+  }
+  void subtract_project(BlockView<const T> V, Slots h, View w, Slots g) {
+    if (!frozen()) host_.subtract_project(V, h, w, g);
+  }
+  Real subtract_norm2(BlockView<const T> V, Slots h, View w) {
+    return reduce<RealTag>([&] { return host_.subtract_norm2(V, h, w); });
+  }
+  void axpy_columns(BlockView<const T> V, Slots h, View y) {
+    if (!frozen()) host_.axpy_columns(V, h, y);
+  }
+  void combine(BlockView<T> V, BlockView<const WideOf<T>> S) {
+    if (!frozen()) host_.combine(V, S);
+  }
+  void multiply(ConstView d, ConstView x, View y) {
+    if (!frozen()) host_.multiply(d, x, y);
+  }
+  void multiply_add(C a, ConstView d, ConstView x, View y) {
+    if (!frozen()) host_.multiply_add(value(a), d, x, y);
+  }
+  void add_squares(C a, ConstView x, View y) {
+    if (!frozen()) host_.add_squares(value(a), x, y);
+  }
+  void reciprocal(ConstView x, View y) {
+    if (!frozen()) host_.reciprocal(x, y);
+  }
+  void random_signs(RandomKey key, View x) {
+    if (!frozen()) host_.random_signs(key, x);
+  }
+  void random_uniform(RandomKey key, View x) {
+    if (!frozen()) host_.random_uniform(key, x);
+  }
+
+ private:
+  // Few slots, used in turn: a method that keeps one for too long finds it overwritten.
+  static constexpr std::uint64_t kSlots = 8;
+  struct Device {
+    std::array<WideOf<T>, kSlots> memory{};
+    std::uint64_t next = 0;
+    std::optional<WideOf<T>> frozen;
+    Index reads = 0;
+  };
+
+  template <class V, class F>
+  Slot<V> reduce(F f) {
+    const WideOf<T> result = frozen() ? *device_->frozen : WideOf<T>(f());
+    device_->memory[device_->next % kSlots] = result;
+    return {device_, device_->next++};
+  }
+  WideOf<T> load(std::uint64_t serial) const {
+    if (serial + kSlots < device_->next) throw std::logic_error("a slot was kept for too long");
+    return device_->memory[serial % kSlots];
+  }
+  WideOf<T> value(C c) const {
+    return c.device_ ? c.constant_ * (load(c.above_) / load(c.below_)) : c.constant_;
+  }
+
+  ReferenceSpace<T> host_;
+  std::shared_ptr<Device> device_ = std::make_shared<Device>();
+};
+
+}  // namespace ritz::testing
