@@ -20,7 +20,9 @@ struct LevenbergMarquardtOptions {
   double ftol = 1e-8;  ///< stop when an accepted step changes the cost, and was predicted to, by at
                        ///< most ftol · cost
   double xtol = 1e-8;  ///< stop when an accepted step has ‖d‖_D ≤ xtol ‖x‖_D
-  double gtol = 1e-8;  ///< stop when ‖g‖_{D⁻¹} ≤ gtol times its value at the start
+  double gtol = 1e-8;  ///< stop when ‖g‖_{D⁻¹} ≤ gtol ‖f‖: for half the sum of squares, the cosine
+                       ///< between f and the columns of J, as MINPACK; for other losses, gtol times
+                       ///< its value at the start
   Index max_iterations = 100;    ///< trial steps, accepted or not
   double l2 = 0.0;               ///< μ
   double initial_radius = 1e4;   ///< as Ceres: nearly undamped, for columns of unit length
@@ -74,6 +76,8 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
   using Vector = VectorView<T>;
   using ConstVector = VectorView<const T>;
   constexpr bool kSquared = std::same_as<L, HalfSquaredLoss>;
+  // A few parameters cost a few products: their steps are solved for, not truncated.
+  constexpr double kExactForcing = 1e-6;
   check_size("x", x.size, f.parameters());
   for (const auto& [what, value] : {std::pair{"ftol", opt.ftol}, {"xtol", opt.xtol},
                                     {"gtol", opt.gtol}, {"l2", opt.l2}}) {
@@ -132,27 +136,28 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     space.axpby(opt.l2, x, 1.0, g);
     out.gradient_norm = std::sqrt(space.read(space.norm2(g)));
   };
-  // D = diag(JᴴJ) + μ: exactly from the columns, or E |Jᴴs|² over random signs s. The estimate is
-  // a running mean, so that it follows the columns without the noise of `refresh` probes alone.
+  // D = diag(JᴴJ) + μ: from the columns themselves, or as E |Jᴴs|² over random signs s. A running
+  // mean: it evens out the noise of `refresh` probes, and keeps a parameter whose column all but
+  // vanishes on the way from running off undamped.
   std::uint64_t stream = opt.seed.stream;
   const auto rescale = [&](Index probes) {
+    const double fresh =
+        std::min(1.0, static_cast<double>(probes) / static_cast<double>(opt.probes));
+    space.scale(1.0 - fresh, columns);
     if (n <= opt.probes) {
       space.fill(0.0, t);
       for (Index j = 0; j < n; ++j) {
         space.fill(1.0, t.middle(j, 1));
         jvp(t, u);
         space.fill(0.0, t.middle(j, 1));
-        space.fill(space.read(space.norm2(u)), columns.middle(j, 1));
+        space.fill(std::sqrt(fresh * space.read(space.norm2(u))), D.middle(j, 1));
       }
+      space.add_squares(1.0, D, columns);
     } else {
-      const double keep = probes < opt.probes
-                              ? 1.0 - static_cast<double>(probes) / static_cast<double>(opt.probes)
-                              : 0.0;
-      space.scale(keep, columns);
       for (Index i = 0; i < probes; ++i) {
         space.random_signs({opt.seed.seed, stream++}, u);
         vjp(u, t);
-        space.add_squares((1.0 - keep) / static_cast<double>(probes), t, columns);
+        space.add_squares(fresh / static_cast<double>(probes), t, columns);
       }
     }
     space.fill(opt.l2, D);
@@ -168,7 +173,11 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
   rescale(opt.probes);
   if (!std::isfinite(out.gradient_norm)) return finish(Status::nonfinite, 0);
   out.residual = norm_in(D_inverse, g);
-  out.target = opt.gtol * out.residual;
+  const double first = out.residual;
+  const auto gradient_target = [&] {
+    return opt.gtol * (kSquared ? std::sqrt(2.0 * out.cost) : first);
+  };
+  out.target = gradient_target();
   if (out.residual == 0.0) return finish(Status::converged, 0, Reason::gradient);
 
   double radius = opt.initial_radius, shrink = 2.0;
@@ -201,7 +210,7 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
 
     CgOptions inner;
     inner.rtol = 0.0;  // the residual says little about a truncated Newton step
-    inner.quadratic_rtol = opt.forcing;
+    inner.quadratic_rtol = n <= opt.probes ? std::min(opt.forcing, kExactForcing) : opt.forcing;
     inner.max_iterations = opt.max_inner;
     inner.verify = false;
     space.axpby(-1.0, g, 0.0, x_trial);
@@ -242,6 +251,7 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
       rescale(opt.refresh);
       if (!std::isfinite(out.gradient_norm)) return finish(Status::nonfinite, k + 1);
       out.residual = norm_in(D_inverse, g);
+      out.target = gradient_target();
       radius = std::min(opt.max_radius,
                         radius / std::max(1.0 / 3.0, 1.0 - std::pow(2.0 * gain - 1.0, 3)));
       shrink = 2.0;
@@ -249,7 +259,7 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
         met = Reason::gradient;
       } else if (std::max(change, predicted) <= opt.ftol * before) {
         met = Reason::cost;
-      } else if (step_D <= opt.xtol * x_D) {
+      } else if (step_D <= opt.xtol * x_D && lambda <= 1.0) {  // not short by damping
         met = Reason::step;
       }
     } else {
