@@ -135,7 +135,7 @@ test-python: test-environment
 test-examples: test-environment doctest-header
 	@[ -d build/dev ] || $(MAKE) test-cpp
 	@cmake --build --preset dev --target ritz -- --quiet
-	@cmake --install build/dev --prefix build/prefix --component devel >/dev/null
+	@cmake --install build/dev --prefix build/prefix >/dev/null
 	@for project in tests/consume examples/embed_cpp examples/embed_c; do \
 	  name=$$(basename $$project); \
 	  cmake -S $$project -B build/consume/$$name -G Ninja --log-level=WARNING \
