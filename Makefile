@@ -6,6 +6,7 @@
 #   make bench    measure kernels and iterations on this machine
 #   make docs     build the documentation into build/docs
 #   make lint     check style and types;  make format  repairs the style
+#   make develop  from now on, `import ritz` compiles what changed in the C++ sources
 #   make clean    remove everything that was built; .venv stays
 
 SHELL := /bin/bash
@@ -28,7 +29,8 @@ unexport PYTHONPATH
 # What pyproject.toml requires to build, and the tools that build isolation would fetch.
 BUILD_REQUIREMENTS := "scikit-build-core>=0.11" "pybind11>=3.0" "cmeel-eigen>=3.4,<4" \
                       "cmake>=3.28" "ninja>=1.11"
-EDITABLE := --no-build-isolation -Cbuild-dir=build/editable -Ceditable.rebuild=true
+EDITABLE = --no-build-isolation -Cbuild-dir=build/editable \
+           $(if $(wildcard $(STAMPS)/develop),-Ceditable.rebuild=true)
 # The torch that the tests are written against, installed before anything that could bring another.
 TORCH := torch==2.13.0
 
@@ -37,7 +39,7 @@ formatted := $(shell find cpp python/src tests bench examples -name '*.[hc]' -o 
                      -o -name '*.inl')
 modules := $(sort $(shell find python/ritz -name '*.py' -o -name '*.pyi'))
 
-.PHONY: demo test bench docs lint format clean
+.PHONY: demo test bench docs lint format develop clean
 .PHONY: test-lint test-cpp test-sanitize test-python test-examples test-docs test-package
 .PHONY: environment test-environment doctest-header FORCE
 
@@ -158,6 +160,12 @@ test-package: test-environment
 	@$(PYTHON) -m venv build/package/venv
 	@build/package/venv/bin/python -m pip -qq --disable-pip-version-check install build/package/*.whl
 	build/package/venv/bin/python -I tests/consume/wheel.py
+
+# The import runs cmake, so it wants an activated environment: hence not the default.
+develop:
+	@mkdir -p $(STAMPS) && touch $(STAMPS)/develop && rm -f $(STAMPS)/package
+	@$(MAKE) test-environment
+	@echo "now: source $(VENV)/bin/activate"
 
 bench: test-environment
 	@cmake --preset release --log-level=WARNING -DRITZ_BENCH=ON
