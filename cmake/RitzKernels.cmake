@@ -2,8 +2,10 @@
 # level. The library picks a level when it is loaded, so one binary serves every machine; away from
 # x86-64 the base level is the only one.
 set(ritz_kernel_sources cpp/src/kernels_base.cpp)
+# -O3 in every build type: at lower levels the loops are not vectorised, and functions of headers may
+# stay calls, of which the linker could keep the copy that the running processor cannot execute.
 # Fusing a*b+c is allowed in the kernels alone: the levels need not agree to the last bit.
-set(ritz_kernel_options -ffp-contract=fast -fno-math-errno)
+set(ritz_kernel_options -O3 -ffp-contract=fast -fno-math-errno)
 set_source_files_properties(cpp/src/kernels_base.cpp PROPERTIES COMPILE_OPTIONS
                                                                 "${ritz_kernel_options}")
 

@@ -1,0 +1,361 @@
+// Vectors in the memory of this computer, worked on by its vector units and its threads.
+//
+// Every operation is cut into blocks whose bounds depend on the sizes alone; threads share the
+// blocks out among themselves, and the blocks' sums are added up by a tree of fixed shape. So a
+// result has the same bits whatever the number of threads. No operation allocates heap memory
+// (`combine` with more than 4096 columns excepted).
+#pragma once
+
+#include <algorithm>
+#include <complex>
+#include <cstddef>
+#include <vector>
+
+#include "ritz/core/comm.hpp"
+#include "ritz/core/threads.hpp"
+#include "ritz/space/concept.hpp"
+#include "ritz/space/host_memory.hpp"
+#include "ritz/space/kernel_table.hpp"
+
+namespace ritz {
+
+template <Field T>
+class HostSpace {
+ public:
+  using Value = T;
+  using Scalar = WideOf<T>;
+  using Real = double;
+  using Coefficient = WideOf<T>;
+  using Slots = std::span<Scalar>;
+  using Buffer = std::shared_ptr<void>;
+  static constexpr bool kReadsAreFree = true;
+
+  HostSpace() : HostSpace(Comm{}) {}
+  explicit HostSpace(Comm comm, Isa isa = kernels::default_isa())
+      : comm_(comm), kernels_(&kernels::tables(isa).template of<T>()) {}
+
+  static Buffer allocate(std::size_t bytes) { return host_memory::allocate(bytes); }
+  /// The living buffer that contains the address, null if `allocate` never gave it out.
+  static std::shared_ptr<void> owner(const void* address) { return host_memory::owner(address); }
+
+  static double read(double x) { return x; }
+  static std::complex<double> read(std::complex<double> x) { return x; }
+  static void read(Slots h, Slots values) { std::copy(h.begin(), h.end(), values.begin()); }
+  // Reads are free, so a method sees every convergence before its next operation.
+  static void freeze_below(Real, double) {}
+  static void thaw() {}
+
+  // ---- updates ----
+
+  void copy(VectorView<const T> x, VectorView<T> y) {
+    if (x.data == y.data) return;
+    each_block(x.size, [&](Index i, Index n) { std::copy_n(x.data + i, n, y.data + i); });
+  }
+  void fill(Coefficient a, VectorView<T> x) {
+    const T value = static_cast<T>(a);
+    each_block(x.size, [&](Index i, Index n) { std::fill_n(x.data + i, n, value); });
+  }
+  void scale(Coefficient a, VectorView<T> x) {
+    each_block(x.size,
+               [&](Index i, Index n) { kernels_->scaled_copy(n, a, x.data + i, x.data + i); });
+  }
+  void axpby(Coefficient a, VectorView<const T> x, Coefficient b, VectorView<T> y) {
+    each_block(x.size, [&](Index i, Index n) {
+      if (b == Coefficient{}) {
+        kernels_->scaled_copy(n, a, x.data + i, y.data + i);
+      } else {
+        kernels_->axpby(n, a, x.data + i, b, y.data + i);
+      }
+    });
+  }
+  void axpy_xpby(Coefficient a, VectorView<T> p, VectorView<T> x, Coefficient b,
+                 VectorView<const T> r) {
+    each_block(p.size, [&](Index i, Index n) {
+      kernels_->axpy_xpby(n, a, p.data + i, x.data + i, b, r.data + i);
+    });
+  }
+  Real update3(Coefficient a, VectorView<T> g, Coefficient b, VectorView<T> x, Coefficient c,
+               VectorView<const T> v, Coefficient d, VectorView<T> h) {
+    return sum<Real>(x.size, [&](Index i, Index n) {
+      kernels_->update3(n, a, g.data + i, b, x.data + i, c, v.data + i, d, h.data + i);
+      return kernels_->norm2(n, x.data + i);  // the block is still in cache
+    });
+  }
+  void rotate2(Coefficient c, Coefficient s, VectorView<T> x, VectorView<T> y) {
+    each_block(x.size, [&](Index i, Index n) {
+      kernels_->rotate2(n, std::real(c), s, x.data + i, y.data + i);
+    });
+  }
+  void multi_shift(Slots a, Slots b, Slots z, VectorView<const T> r, BlockView<T> X,
+                   BlockView<T> P) {
+    each_block(r.size, [&](Index i, Index n) {
+      for (Index j = 0; j < X.cols; ++j) {
+        const auto k = static_cast<std::size_t>(j);
+        kernels_->shift_step(n, a[k], b[k], z[k], r.data + i, &X(i, j), &P(i, j));
+      }
+    });
+  }
+
+  // ---- reductions ----
+
+  Scalar dot(VectorView<const T> x, VectorView<const T> y) {
+    return sum<Scalar>(x.size,
+                       [&](Index i, Index n) { return kernels_->dot(n, x.data + i, y.data + i); });
+  }
+  Real real_dot(VectorView<const T> x, VectorView<const T> y) {
+    return sum<Real>(
+        x.size, [&](Index i, Index n) { return kernels_->real_dot(n, x.data + i, y.data + i); });
+  }
+  Real norm2(VectorView<const T> x) {
+    return sum<Real>(x.size, [&](Index i, Index n) { return kernels_->norm2(n, x.data + i); });
+  }
+
+  struct Pair {
+    VectorView<const T> x, y;
+  };
+  template <std::size_t K>
+  std::array<Scalar, K> dots(const Pair (&pairs)[K]) {
+    return sum<std::array<Scalar, K>>(pairs[0].x.size, [&](Index i, Index n) {
+      std::array<Scalar, K> sums;
+      for (std::size_t k = 0; k < K; ++k) {
+        sums[k] = kernels_->dot(n, pairs[k].x.data + i, pairs[k].y.data + i);
+      }
+      return sums;
+    });
+  }
+
+  Real axpby_norm2(Coefficient a, VectorView<const T> x, Coefficient b, VectorView<T> y) {
+    return sum<Real>(x.size, [&](Index i, Index n) {
+      return b == Coefficient{} ? kernels_->scaled_copy_norm2(n, a, x.data + i, y.data + i)
+                                : kernels_->axpby_norm2(n, a, x.data + i, b, y.data + i);
+    });
+  }
+  Real axpy_norm2(Coefficient a, VectorView<const T> x, VectorView<T> y) {
+    return axpby_norm2(a, x, 1.0, y);
+  }
+
+  // ---- blocks of columns ----
+
+  void project(BlockView<const T> V, VectorView<const T> w, Slots h) {
+    project_prepared(V, 0, w, h, [](Index, Index) {});
+  }
+  void axpy_columns(BlockView<const T> V, Slots h, VectorView<T> y) {
+    each_block(y.size, V.cols, [&](Index first, Index count) {
+      each_strip(V.cols, first, count, [&](Index i, Index n) { add(V, h, 1.0, i, n, y); });
+    });
+  }
+  void subtract_project(BlockView<const T> V, Slots h, VectorView<T> w, Slots g) {
+    project_prepared(V, V.cols, w, g, [&](Index i, Index n) { add(V, h, -1.0, i, n, w); });
+  }
+  Real subtract_norm2(BlockView<const T> V, Slots h, VectorView<T> w) {
+    const Blocks blocks = Blocks::of(w.size);
+    return sum_blocks<Real>(blocks, w.size * (V.cols + 1), [&](Index first, Index count) {
+      Real norm2 = 0.0;
+      each_strip(V.cols, first, count, [&](Index i, Index n) {
+        add(V, h, -1.0, i, n, w);
+        norm2 += kernels_->norm2(n, w.data + i);
+      });
+      return norm2;
+    });
+  }
+  void combine(BlockView<T> V, BlockView<const WideOf<T>> S) {
+    constexpr Index kCapacity = kStackBytes / static_cast<Index>(sizeof(T));
+    if (S.rows > kCapacity) {
+      std::vector<T> row(static_cast<std::size_t>(S.rows));
+      return combine_strips(V, S, 0, V.rows, 1, row.data());
+    }
+    const Index fitting = kCapacity / std::max<Index>(S.rows, 1);
+    const Index rows = fitting < 16 ? fitting : fitting / 16 * 16;  // whole vector registers
+    each_block(V.rows, S.rows, [&](Index first, Index count) {
+      alignas(64) std::byte strip[kStackBytes];
+      combine_strips(V, S, first, count, rows, reinterpret_cast<T*>(strip));
+    });
+  }
+
+  // ---- elementwise ----
+
+  void multiply(VectorView<const T> d, VectorView<const T> x, VectorView<T> y) {
+    each_block(x.size, [&](Index i, Index n) {
+      kernels_->multiply(n, d.data + i, x.data + i, y.data + i);
+    });
+  }
+  void multiply_add(Coefficient a, VectorView<const T> d, VectorView<const T> x, VectorView<T> y) {
+    each_block(x.size, [&](Index i, Index n) {
+      kernels_->multiply_add(n, a, d.data + i, x.data + i, y.data + i);
+    });
+  }
+  void add_squares(Coefficient a, VectorView<const T> x, VectorView<T> y) {
+    each_block(x.size,
+               [&](Index i, Index n) { kernels_->add_squares(n, a, x.data + i, y.data + i); });
+  }
+  void reciprocal(VectorView<const T> x, VectorView<T> y) {
+    each_block(x.size, [&](Index i, Index n) { kernels_->reciprocal(n, x.data + i, y.data + i); });
+  }
+  template <Field U>
+    requires(ComplexField<U> == ComplexField<T>)
+  void cast(VectorView<const T> x, VectorView<U> y) {
+    if constexpr (std::same_as<U, T>) {
+      copy(x, y);
+    } else {
+      each_block(x.size, [&](Index i, Index n) { kernels_->cast(n, x.data + i, y.data + i); });
+    }
+  }
+  void random_signs(RandomKey key, VectorView<T> x) {
+    each_block(x.size, [&](Index i, Index n) { kernels_->random_signs(key, i, n, x.data + i); });
+  }
+  void random_uniform(RandomKey key, VectorView<T> x) {
+    each_block(x.size, [&](Index i, Index n) { kernels_->random_uniform(key, i, n, x.data + i); });
+  }
+
+ private:
+  // Blocks are long enough to hide the call of a kernel, and few enough that their sums fit on the
+  // stack; 1024 of them still balance the load of a hundred threads.
+  static constexpr Index kMinBlock = 8192;
+  static constexpr Index kMaxBlocks = 1024;
+  // A projection has one sum a column: with blocks as few as this, all sums of a sweep over
+  // kSweepColumns columns take 128 KiB of stack at most. More columns take more sweeps.
+  static constexpr Index kMinSweepBlock = 1024;
+  static constexpr Index kMaxSweepBlocks = 64;
+  static constexpr Index kSweepColumns = 128;
+  // A strip of rows of all columns stays in half of a second-level cache of 512 KiB or more between
+  // being subtracted and being projected on.
+  static constexpr Index kStripBytes = 256 * 1024;
+  static constexpr Index kStackBytes = 64 * 1024;
+  static constexpr Index kDoubles = sizeof(Scalar) / sizeof(double);
+
+  /// [0, n) cut into `count` blocks of `size`, a multiple of 64 so that neighbours share no line.
+  struct Blocks {
+    Index n, size, count;
+
+    static Blocks of(Index n, Index max_count = kMaxBlocks, Index min_size = kMinBlock) {
+      const Index wanted = std::clamp<Index>((n + min_size - 1) / min_size, 1, max_count);
+      const Index size = ((n + wanted - 1) / wanted + 63) / 64 * 64;
+      return {n, size, n == 0 ? 0 : (n + size - 1) / size};
+    }
+    Index first(Index block) const { return block * size; }
+    Index length(Index block) const { return std::min(size, n - first(block)); }
+  };
+
+  /// body(first, length) for every block; `cols` vectors of n elements are worked on.
+  template <class Body>
+  void each_block(Index n, Index cols, const Body& body) {
+    const Blocks blocks = Blocks::of(n);
+    threads::for_each_part(blocks.count, n * cols,
+                           [&](Index block) { body(blocks.first(block), blocks.length(block)); });
+  }
+  template <class Body>
+  void each_block(Index n, const Body& body) {
+    each_block(n, 1, body);
+  }
+
+  /// body(first, length) for strips of `cols` columns that stay in cache.
+  template <class Body>
+  static void each_strip(Index cols, Index first, Index count, const Body& body) {
+    const Index fitting = kStripBytes / (std::max<Index>(cols, 1) * static_cast<Index>(sizeof(T)));
+    const Index rows = std::clamp<Index>(fitting / 64 * 64, 256, 4096);
+    for (Index i = first; i < first + count; i += rows) {
+      body(i, std::min(rows, first + count - i));
+    }
+  }
+
+  /// Adds up `count` rows of `width` doubles into the first, always in the same order.
+  static void add_up(double* rows, Index count, Index width) {
+    for (Index step = 1; step < count; step *= 2) {
+      for (Index i = 0; i + step < count; i += 2 * step) {
+        for (Index j = 0; j < width; ++j) rows[i * width + j] += rows[(i + step) * width + j];
+      }
+    }
+  }
+  void allreduce(double* values, Index count) {
+    if (comm_.allreduce_sum) comm_.allreduce_sum(values, count);
+  }
+
+  /// Σ term(first, length) over all blocks of [0, n) and over the ranks.
+  template <class Sum, class Term>
+  Sum sum(Index n, const Term& term) {
+    return sum_blocks<Sum>(Blocks::of(n), n, term);
+  }
+  template <class Sum, class Term>
+  Sum sum_blocks(const Blocks& blocks, Index elements, const Term& term) {
+    constexpr Index kWidth = sizeof(Sum) / sizeof(double);
+    Sum total{};
+    if (blocks.count == 1) {
+      total = term(Index{0}, blocks.n);
+    } else if (blocks.count > 1) {
+      double partial[kMaxBlocks * kWidth];
+      threads::for_each_part(blocks.count, elements, [&](Index block) {
+        const Sum s = term(blocks.first(block), blocks.length(block));
+        std::copy_n(reinterpret_cast<const double*>(&s), kWidth, partial + block * kWidth);
+      });
+      add_up(partial, blocks.count, kWidth);
+      std::copy_n(partial, kWidth, reinterpret_cast<double*>(&total));
+    }
+    allreduce(reinterpret_cast<double*>(&total), kWidth);
+    return total;
+  }
+
+  /// Rows [i, i + n) of y += sign V h.
+  void add(BlockView<const T> V, Slots h, double sign, Index i, Index n, VectorView<T> y) {
+    for (Index c = 0; c < V.cols; c += kernels::kPanelColumns) {
+      const Index width = std::min(kernels::kPanelColumns, V.cols - c);
+      Scalar coefficients[kernels::kPanelColumns];
+      for (Index j = 0; j < width; ++j) {
+        coefficients[j] = sign * h[static_cast<std::size_t>(c + j)];
+      }
+      kernels_->add_columns(n, width, &V(i, c), V.ld, coefficients, y.data + i);
+    }
+  }
+
+  /// h = Vᴴw in one sweep over strips of rows, each handed to `prepare` before it is projected on;
+  /// `prepare` works on `prepared_cols` columns of it.
+  template <class Prepare>
+  void project_prepared(BlockView<const T> V, Index prepared_cols, VectorView<const T> w, Slots h,
+                        const Prepare& prepare) {
+    Index cols = std::min(V.cols, kSweepColumns);
+    sweep(V.columns(0, cols), std::max(cols, prepared_cols), w, h.data(), prepare);
+    for (Index c = cols; c < V.cols; c += cols) {
+      cols = std::min(V.cols - c, kSweepColumns);
+      sweep(V.columns(c, cols), cols, w, h.data() + c, [](Index, Index) {});
+    }
+    allreduce(reinterpret_cast<double*>(h.data()), V.cols * kDoubles);
+  }
+  template <class Prepare>
+  void sweep(BlockView<const T> V, Index strip_cols, VectorView<const T> w, Scalar* h,
+             const Prepare& prepare) {
+    const Blocks blocks = Blocks::of(w.size, kMaxSweepBlocks, kMinSweepBlock);
+    const Index width = V.cols * kDoubles;
+    double partial[kMaxSweepBlocks * kSweepColumns * kDoubles];
+    threads::for_each_part(blocks.count, w.size * strip_cols, [&](Index block) {
+      double* sums = partial + block * width;
+      std::fill_n(sums, width, 0.0);
+      each_strip(strip_cols, blocks.first(block), blocks.length(block), [&](Index i, Index n) {
+        prepare(i, n);
+        for (Index c = 0; c < V.cols; c += kernels::kPanelColumns) {
+          kernels_->project(n, std::min(kernels::kPanelColumns, V.cols - c), &V(i, c), V.ld,
+                            w.data + i, reinterpret_cast<Scalar*>(sums + c * kDoubles));
+        }
+      });
+    });
+    if (blocks.count == 0) std::fill_n(partial, width, 0.0);
+    add_up(partial, blocks.count, width);
+    std::copy_n(partial, width, reinterpret_cast<double*>(h));
+  }
+
+  /// Rows [first, first + count) of V = V S, `rows` at a time through `strip`.
+  void combine_strips(BlockView<T> V, BlockView<const WideOf<T>> S, Index first, Index count,
+                      Index rows, T* strip) {
+    for (Index i = first; i < first + count; i += rows) {
+      const Index n = std::min(rows, first + count - i);
+      for (Index j = 0; j < S.rows; ++j) std::copy_n(&V(i, j), n, strip + j * rows);
+      for (Index c = 0; c < S.cols; c += kernels::kPanelColumns) {
+        kernels_->combine(n, S.rows, strip, rows, &S(0, c), S.ld,
+                          std::min(kernels::kPanelColumns, S.cols - c), &V(i, c), V.ld);
+      }
+    }
+  }
+
+  Comm comm_;
+  const kernels::KernelTable<T>* kernels_;
+};
+
+}  // namespace ritz
