@@ -7,6 +7,7 @@
 // artificial ρ̄₀ = 1, which made it wrong for ‖A‖ far from 1.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "ritz/core/arena.hpp"
@@ -28,7 +29,7 @@ struct LsmrOptions {
 
 struct LsmrOutcome : Outcome {
   double normal_residual = INFINITY;  ///< ‖Aᴴ(b − Ax) − damp² (x − x₀)‖
-  double norm_a = 0.0;                ///< Frobenius norm of the bidiagonal: an estimate of ‖A‖
+  double norm_a = 0.0;                ///< largest ‖Av‖ or ‖Aᴴu‖ seen: a lower bound of ‖A‖
   double cond_a = 1.0;                ///< estimate of cond([A; damp I])
   double norm_x = 0.0;                ///< ‖x‖
 };
@@ -62,6 +63,7 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
   check_tolerance("atol", opt.atol);
   check_tolerance("btol", opt.btol);
   check_tolerance("damp", opt.damp);
+  check_tolerance("conlim", opt.conlim);
   if (!has_adjoint(op)) throw InvalidArgument("A has no adjoint product: lsmr needs rmatvec");
 
   const Clock clock;
@@ -101,8 +103,9 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
   // β u = b − A x₀, α v = Aᴴu.
   double beta = out.residual;
   if (!std::isfinite(beta)) return finish(Status::nonfinite, 0);
-  if (beta == 0.0) {
-    out.normal_residual = 0.0;
+  out.target = opt.btol * norm_b;
+  if (beta <= out.target) {  // the start is good enough, whatever ‖A‖ is
+    if (beta == 0.0) out.normal_residual = 0.0;
     out.verified = true;
     return finish(Status::converged, 0);
   }
@@ -122,8 +125,9 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
   // Scalars of the estimate of ‖r‖ (§5.1).
   double betadd = beta, betad = 0.0, rhodold = 1.0, tautildeold = 0.0, thetatilde = 0.0, zeta = 0.0;
   double damped2 = 0.0;  // the part of ‖r‖² that the damping rows hold
-  // Scalars of the estimates of ‖A‖ and cond(A) (§5.3).
-  double norm_a2 = alpha * alpha, max_rhobar = 0.0, min_rhobar = INFINITY;
+  // Scalars of the estimate of cond(A) (§5.3).
+  double max_rhobar = 0.0, min_rhobar = INFINITY;
+  out.norm_a = alpha;  // = ‖Aᴴu‖
   double slack = 1.0;        // tightened when a verification fails
   double checked = INFINITY;  // the optimality measure at that verification
 
@@ -139,6 +143,9 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
     if (!std::isfinite(beta_next) || !std::isfinite(alpha_next)) {
       return finish(Status::nonfinite, k + 1);
     }
+    // ‖Av‖ and ‖Aᴴu‖. The paper's Frobenius norm of the bidiagonal grows without bound once u and v
+    // lose their orthogonality, and the tolerance of the stopping test with it.
+    out.norm_a = std::max({out.norm_a, std::hypot(alpha, beta_next), std::hypot(alpha_next, beta_next)});
     beta = beta_next;
     alpha = alpha_next;
 
@@ -181,10 +188,7 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
     out.residual = std::sqrt(damped2 + (betad - taud) * (betad - taud) + betadd * betadd);
     out.normal_residual = std::abs(zetabar);
 
-    // Estimates of ‖A‖ and cond(A); ρ̄₀ = 1 is no singular value.
-    norm_a2 += beta * beta;
-    out.norm_a = std::sqrt(norm_a2);
-    norm_a2 += alpha * alpha;
+    // Estimate of cond(A); ρ̄₀ = 1 is no singular value.
     if (k > 0) {
       max_rhobar = std::max(max_rhobar, rhobarold);
       min_rhobar = std::min(min_rhobar, rhobarold);
