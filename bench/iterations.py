@@ -33,8 +33,8 @@ def machine() -> dict[str, Any]:
     )
     return {
         "cpu": cpu,
-        "threads": ritz.get_num_threads(),
-        "isa": ritz.isa(),
+        "threads": ritz.num_threads(),
+        "isa": ritz._core.isa(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,

@@ -3,6 +3,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -57,10 +58,8 @@ class Observer {
     if (!monitor_->callback.is_none()) return call(it);
     if (gil_held_) {
       check_signals();
-    } else if (const double now = clock_.seconds(); now - last_ > 0.02) {
-      last_ = now;
-      const py::gil_scoped_acquire gil;
-      check_signals();
+    } else if (++iterations_ >= stride_) {
+      check_signals_now_and_then();
     }
     return false;
   }
@@ -68,6 +67,20 @@ class Observer {
  private:
   static void check_signals() {
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+
+  /// Every 20 ms or so: even looking at the clock costs as much as a short iteration, so the
+  /// iterations from one look to the next follow their speed.
+  void check_signals_now_and_then() {
+    const double elapsed = clock_.seconds() - last_look_;
+    stride_ = elapsed < 0.005 ? std::min<Index>(2 * stride_, 4096) : std::max<Index>(stride_ / 2, 1);
+    last_look_ += elapsed;
+    iterations_ = 0;
+    if (last_look_ - last_check_ > 0.02) {
+      last_check_ = last_look_;
+      const py::gil_scoped_acquire gil;
+      check_signals();
+    }
   }
 
   bool call(const Iteration& it) {
@@ -94,7 +107,8 @@ class Observer {
   PythonMonitor* monitor_;
   bool gil_held_;
   Clock clock_;
-  double last_ = 0.0;
+  double last_look_ = 0.0, last_check_ = 0.0;
+  Index iterations_ = 0, stride_ = 1;
 };
 
 /// The C++ monitor of a run that `observer` watches.

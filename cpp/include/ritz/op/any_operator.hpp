@@ -29,12 +29,12 @@ class AnyOperator {
 
   void apply(VectorView<const T> x, VectorView<T> y) const {
     count(model_->applied);
-    model_->apply(as_block(x), as_block(y));
+    model_->apply(x, y);
   }
   void apply_adjoint(VectorView<const T> x, VectorView<T> y) const {
     check_adjoint();
     count(model_->adjoint);
-    model_->apply_adjoint(as_block(x), as_block(y));
+    model_->apply_adjoint(x, y);
   }
   void apply_block(BlockView<const T> X, BlockView<T> Y) const {
     count(X.cols == 1 ? model_->applied : model_->columns, X.cols);
@@ -55,6 +55,8 @@ class AnyOperator {
     virtual Index rows() const = 0;
     virtual Index cols() const = 0;
     virtual bool has_adjoint() const = 0;
+    virtual void apply(VectorView<const T> x, VectorView<T> y) const = 0;
+    virtual void apply_adjoint(VectorView<const T> x, VectorView<T> y) const = 0;
     virtual void apply(BlockView<const T> X, BlockView<T> Y) const = 0;
     virtual void apply_adjoint(BlockView<const T> X, BlockView<T> Y) const = 0;
     mutable std::atomic<Index> applied = 0, adjoint = 0, columns = 0;
@@ -66,6 +68,10 @@ class AnyOperator {
     Index rows() const override { return a.rows(); }
     Index cols() const override { return a.cols(); }
     bool has_adjoint() const override { return ritz::has_adjoint(a); }
+    void apply(VectorView<const T> x, VectorView<T> y) const override { a.apply(x, y); }
+    void apply_adjoint(VectorView<const T> x, VectorView<T> y) const override {
+      if constexpr (AdjointOperator<A, T>) a.apply_adjoint(x, y);
+    }
     void apply(BlockView<const T> X, BlockView<T> Y) const override { apply_columns(a, X, Y); }
     void apply_adjoint(BlockView<const T> X, BlockView<T> Y) const override {
       if constexpr (AdjointOperator<A, T>) apply_adjoint_columns(a, X, Y);

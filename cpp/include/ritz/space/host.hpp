@@ -228,6 +228,7 @@ class HostSpace {
     Index n, size, count;
 
     static Blocks of(Index n, Index max_count = kMaxBlocks, Index min_size = kMinBlock) {
+      if (n <= min_size) return {n, n, n > 0 ? 1 : 0};  // spares short vectors the divisions
       const Index wanted = std::clamp<Index>((n + min_size - 1) / min_size, 1, max_count);
       const Index size = ((n + wanted - 1) / wanted + 63) / 64 * 64;
       return {n, size, n == 0 ? 0 : (n + size - 1) / size};
