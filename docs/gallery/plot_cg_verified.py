@@ -78,7 +78,7 @@ assert unverified.info == 0
 assert not unverified.verified
 assert true_residual(unverified.x, b) > 50 * RTOL
 # The verified run makes no false claim, and what it reports is true to the rounding of float32.
-assert verified.status == ritz.Status.PRECISION_LIMIT
+assert verified.status == ritz.Status.precision_limit
 assert verified.info != 0
 assert 0.5 < verified.residual / norm_b / true_residual(verified.x, b) < 2
 # In float64 the promise is kept.

@@ -70,14 +70,16 @@ for name, result, reference in [
     assert np.all(error <= result.bounds + 1e-13)
     assert isinstance(result.V, torch.Tensor)
 
-# A Newton step: the shift makes the Hessian positive definite, the solution is a tensor again.
-shift = 1e-3 - min(0.0, float(smallest.w[0]))
+# A damped Newton step: the shift makes the Hessian positive definite; the step is a tensor again.
+shift = 0.1 - min(0.0, float(smallest.w[0]))
 step = ritz.cg(H.shifted(shift), -gradient(x), rtol=1e-10)
 assert step.info == 0
 assert isinstance(step.x, torch.Tensor)
 reference = np.linalg.solve(dense + shift * np.eye(n), -gradient(x).numpy())
 np.testing.assert_allclose(step.x.numpy(), reference, atol=1e-6 * np.abs(reference).max())
-print(f"Newton step: {step.iterations} iterations, loss {loss(x):.4f} -> {loss(x + step.x):.4f}")
+assert loss(x + step.x) < loss(x)
+before, after = float(loss(x)), float(loss(x + step.x))
+print(f"damped Newton step: {step.iterations} iterations, loss {before:.4f} -> {after:.4f}")
 
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 axes.plot(np.arange(1, n + 1), exact, ".", color="0.6", label="all, from the dense Hessian")
