@@ -1,0 +1,105 @@
+"""Second-order answers from first-order closures: matrix-free linear algebra in C++.
+
+Operators come from functions, arrays, sparse matrices or compiled code (`LinearOperator`,
+`aslinearoperator`, `native_operator`, `Jacobian`, `GaussNewton`); methods take them (`cg`, `lsmr`,
+`eigsh`, `trace`, `least_squares`, `minimize`) with vectors of NumPy, torch or JAX and return the
+same kind, in results that say how the run ended and what it cost.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ritz import _core
+from ritz._core import CallbackFailed, num_threads, set_num_threads
+from ritz.eigen import eigsh
+from ritz.functions import trace
+from ritz.operators import (
+    GaussNewton,
+    Jacobian,
+    LinearOperator,
+    aslinearoperator,
+    block,
+    diagonal,
+    identity,
+    native_operator,
+)
+from ritz.optimize import EvaluationFailed, least_squares, minimize
+from ritz.results import (
+    CgResult,
+    Counts,
+    EigshResult,
+    Estimate,
+    Iteration,
+    LeastSquaresResult,
+    LsmrResult,
+    Result,
+    Status,
+)
+from ritz.solve import cg, lsmr
+from ritz.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ritz import checks, losses, monitors
+    from ritz.checks import Report, check
+
+__version__: str = _core.version
+
+__all__ = [
+    "CallbackFailed",
+    "CgResult",
+    "Counts",
+    "EigshResult",
+    "Estimate",
+    "EvaluationFailed",
+    "GaussNewton",
+    "Iteration",
+    "Jacobian",
+    "LeastSquaresResult",
+    "LinearOperator",
+    "LsmrResult",
+    "Report",
+    "Result",
+    "Status",
+    "Workspace",
+    "__version__",
+    "aslinearoperator",
+    "block",
+    "cg",
+    "check",
+    "checks",
+    "diagonal",
+    "eigsh",
+    "identity",
+    "least_squares",
+    "losses",
+    "lsmr",
+    "minimize",
+    "monitors",
+    "native_operator",
+    "num_threads",
+    "set_num_threads",
+    "trace",
+]
+
+# Imported when first asked for.
+_LAZY = {
+    "Report": "ritz.checks",
+    "check": "ritz.checks",
+    "checks": "",
+    "losses": "",
+    "monitors": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'ritz' has no attribute {name!r}")
+    if module := _LAZY[name]:
+        return getattr(importlib.import_module(module), name)
+    return importlib.import_module(f"ritz.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,224 @@
+"""Compiled methods of ritz; use the functions of ritz itself."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+version: str
+
+class CallbackFailed(RuntimeError): ...
+
+class Monitor:
+    def __init__(
+        self,
+        callback: Callable[[Iteration], Any] | None,
+        history: bool,
+        timeout: float,
+        max_products: int,
+    ) -> None: ...
+    @property
+    def history(self) -> npt.NDArray[np.float64]: ...
+
+class Iteration:
+    @property
+    def iteration(self) -> int: ...
+    @property
+    def residual(self) -> float: ...
+    @property
+    def objective(self) -> float: ...
+    @property
+    def products(self) -> tuple[int, int, int]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def x(self) -> npt.NDArray[Any] | None: ...
+    @property
+    def change(self) -> float: ...
+    @property
+    def gradient_norm(self) -> float: ...
+    @property
+    def step_norm(self) -> float: ...
+    @property
+    def gain_ratio(self) -> float: ...
+    @property
+    def damping(self) -> float: ...
+    @property
+    def inner_iterations(self) -> int: ...
+    @property
+    def accepted(self) -> bool: ...
+
+class Workspace:
+    @property
+    def method(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+
+def status_name(status: int) -> str: ...
+def advice(status: int) -> str: ...
+def isa() -> str: ...
+def set_num_threads(n: int) -> None: ...
+def num_threads() -> int: ...
+
+class _Operator(Protocol):
+    """The class Operator of an element type's submodule."""
+
+    @staticmethod
+    def closure(
+        rows: int,
+        cols: int,
+        matvec: Callable[..., Any] | None,
+        rmatvec: Callable[..., Any] | None,
+        matmat: Callable[..., Any] | None,
+        rmatmat: Callable[..., Any] | None,
+        out: bool,
+        adapter: Any,
+        name: str,
+    ) -> _Operator: ...
+    @staticmethod
+    def dense(a: npt.NDArray[Any]) -> _Operator: ...
+    @staticmethod
+    def identity(n: int) -> _Operator: ...
+    @staticmethod
+    def diagonal(d: npt.NDArray[Any]) -> _Operator: ...
+    @staticmethod
+    def native(
+        rows: int, cols: int, apply: int, adjoint: int, context: int, keepalive: object
+    ) -> _Operator: ...
+    @staticmethod
+    def capsule(capsule: object) -> _Operator: ...
+    @staticmethod
+    def block(
+        heights: Sequence[int],
+        widths: Sequence[int],
+        parts: Sequence[tuple[int, int, _Operator]],
+    ) -> _Operator: ...
+    def scaled(self, c: complex) -> _Operator: ...
+    def plus(self, other: _Operator, c: complex) -> _Operator: ...
+    def shifted(self, mu: complex) -> _Operator: ...
+    def times(self, other: _Operator) -> _Operator: ...
+    def adjoint(self) -> _Operator: ...
+    def recounted(self) -> _Operator: ...
+    def conjugate(self) -> _Operator: ...
+    def gauss_newton(self, hessian: _Operator | None, damping: float) -> _Operator: ...
+    def apply(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def apply_adjoint(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def apply_block(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def apply_adjoint_block(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def cols(self) -> int: ...
+    @property
+    def has_adjoint(self) -> bool: ...
+    @property
+    def calls_python(self) -> bool: ...
+    def counts(self) -> tuple[int, int, int]: ...
+
+class _Methods(Protocol):
+    """The submodule of one element type; levenberg_marquardt is that of real ones only."""
+
+    Operator: type[_Operator]
+
+    def csr_int32(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int32],
+        indices: npt.NDArray[np.int32],
+        data: npt.NDArray[Any],
+    ) -> _Operator: ...
+    def csc_int32(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int32],
+        indices: npt.NDArray[np.int32],
+        data: npt.NDArray[Any],
+    ) -> _Operator: ...
+    def csr_int64(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int64],
+        indices: npt.NDArray[np.int64],
+        data: npt.NDArray[Any],
+    ) -> _Operator: ...
+    def csc_int64(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int64],
+        indices: npt.NDArray[np.int64],
+        data: npt.NDArray[Any],
+    ) -> _Operator: ...
+    def workspace(self, method: str, rows: int, cols: int, ncv: int) -> Workspace: ...
+    def cg(
+        self,
+        a: _Operator,
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        preconditioner: _Operator | None,
+        rtol: float,
+        atol: float,
+        max_iterations: int,
+        verify: bool,
+        monitor: Monitor,
+        workspace: Workspace | None,
+        out: npt.NDArray[Any] | None,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+    def lsmr(
+        self,
+        a: _Operator,
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        damp: float,
+        atol: float,
+        btol: float,
+        conlim: float,
+        max_iterations: int,
+        verify: bool,
+        monitor: Monitor,
+        workspace: Workspace | None,
+        out: npt.NDArray[Any] | None,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+    def eigsh(
+        self,
+        a: _Operator,
+        k: int,
+        which: int,
+        ncv: int,
+        max_restarts: int,
+        tol: float,
+        v0: npt.NDArray[Any] | None,
+        verify: bool,
+        seed: int,
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> tuple[
+        npt.NDArray[np.float64], npt.NDArray[Any], npt.NDArray[np.float64], dict[str, Any]
+    ]: ...
+    def trace(
+        self,
+        a: _Operator,
+        samples: int,
+        rtol: float,
+        seed: int,
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> tuple[Any, float, dict[str, Any]]: ...
+    def levenberg_marquardt(
+        self,
+        model: Any,
+        loss: Any,
+        x0: npt.NDArray[Any],
+        options: dict[str, Any],
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+
+f4: _Methods
+f8: _Methods
+c8: _Methods
+c16: _Methods

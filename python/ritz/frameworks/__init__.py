@@ -1,0 +1,101 @@
+"""What ritz knows of each array framework; a framework is imported when its first array comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Framework"]
+
+
+class Framework:
+    """The arrays of one framework: how they come in, go into closures, and go out.
+
+    The compiled core reads `type`, `wrap`, `cache_wrapped` and `unwrap` when it calls a closure,
+    and calls `reject` for a result that it cannot use.
+    """
+
+    name: str
+    #: What an array is called in messages.
+    noun: str
+    #: The class that a closure's results must have.
+    type: type[Any]
+    #: Makes the framework's array over a NumPy view, without a copy; None passes the view itself.
+    wrap: Callable[[npt.NDArray[Any]], Any] | None = None
+    #: Whether a wrapped view may be used for several calls.
+    cache_wrapped: bool = True
+    #: The method of a result that gives its memory as a NumPy array; None if it is one.
+    unwrap: str | None = None
+
+    def to_numpy(self, array: Any, name: str) -> npt.NDArray[Any]:
+        """Return the array's memory; `name` is the argument that messages speak of."""
+        raise NotImplementedError
+
+    def from_numpy(self, array: npt.NDArray[Any]) -> Any:
+        """Return an array of this framework over fresh memory that nobody else will write."""
+        raise NotImplementedError
+
+    def copied(self, array: Any) -> Any:
+        """Return a private copy of what a closure receives."""
+        raise NotImplementedError
+
+    def writable(self, array: Any, name: str) -> npt.NDArray[Any]:
+        """Return the memory of an array that a result is to be written into."""
+        return self.to_numpy(array, name)
+
+    def closure(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function that the core calls with what `wrap` makes."""
+        return function
+
+    def filling(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """Return the function f(x, out) that the core calls to fill `out`."""
+        return function
+
+    def claims(self, function: Callable[..., Any]) -> bool:
+        """Tell whether a function can only be one of this framework."""
+        return False
+
+    def check_callable_now(self) -> None:
+        """Raise if calling this framework's functions from here cannot work."""
+
+    def describe(self, value: Any) -> str:
+        """Return a value's kind, dtype and shape in words."""
+        if value is None:
+            return "None"
+        kind = type(value)
+        module = kind.__module__.partition(".")[0]
+        text = kind.__name__ if module == "builtins" else f"{module}.{kind.__name__}"
+        if hasattr(value, "dtype") and hasattr(value, "shape"):
+            return f"{text} of dtype {value.dtype} and shape {tuple(value.shape)}"
+        return text
+
+    def check_result(self, result: Any, what: str) -> None:
+        """Raise where a result of the right class has a reason of its own to be refused."""
+
+    def reject(self, result: Any, what: str, size: int, dtype: str) -> NoReturn:
+        """Say why a closure's result cannot be used, and what to return instead."""
+        if result is None:
+            raise TypeError(
+                f"{what} returned None; return the product as a new array, or declare out=True "
+                "and fill the second argument"
+            )
+        came = self.describe(result)
+        if not isinstance(result, self.type):
+            raise TypeError(
+                f"{what} returned {came}; it is called with a {self.noun} and must return a "
+                f"{self.noun} of dtype {dtype} with {size} elements"
+            )
+        self.check_result(result, what)
+        if str(np.dtype(dtype)) != str(result.dtype).removeprefix("torch."):
+            raise TypeError(f"{what} returned {came}; {self.dtype_advice(result, dtype)}")
+        raise ValueError(f"{what} returned {came}; it must have {size} elements")
+
+    def dtype_advice(self, result: Any, dtype: str) -> str:
+        """Return what to do about a result of another dtype."""
+        return (
+            f"this run works in {dtype}: cast the result, or declare the operator's dtype as "
+            f"what it returns and pass vectors of that dtype"
+        )

@@ -1,0 +1,93 @@
+"""PyTorch tensors in host memory, shared with the library in both directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ritz.frameworks import Framework
+
+__all__ = ["TORCH"]
+
+
+class Torch(Framework):
+    """Closures see tensors over the library's memory and return dense CPU tensors."""
+
+    name = "torch"
+    noun = "torch.Tensor"
+    type = torch.Tensor
+    wrap = staticmethod(torch.from_numpy)
+    unwrap = "numpy"
+
+    def to_numpy(self, array: Any, name: str) -> npt.NDArray[Any]:
+        """Return the memory of a dense CPU tensor that does not require grad."""
+        if not isinstance(array, torch.Tensor):
+            raise TypeError(f"{name} is {self.describe(array)}; pass a torch.Tensor")
+        self._check(array, f"{name} is")
+        if array.dtype not in _ELEMENTS:
+            raise TypeError(
+                f"{name} has dtype {array.dtype}; ritz works in float32, float64, complex64 and "
+                f"complex128: cast it, e.g. {name}.float()"
+            )
+        result: npt.NDArray[Any] = array.resolve_conj().resolve_neg().numpy()
+        return result
+
+    def from_numpy(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        """Return a tensor over the array."""
+        return torch.from_numpy(array)
+
+    def copied(self, array: torch.Tensor) -> torch.Tensor:
+        """Return a copy of a tensor over the library's memory."""
+        return array.clone()
+
+    def check_result(self, result: torch.Tensor, what: str) -> None:
+        """Refuse tensors on devices, sparse ones, and ones that require grad."""
+        self._check(result, f"{what} returned")
+
+    @staticmethod
+    def _check(tensor: torch.Tensor, subject: str) -> None:
+        if tensor.device.type != "cpu":
+            raise TypeError(
+                f"{subject} a tensor on {tensor.device}; this build has no space for that device: "
+                "pass tensors on the CPU, e.g. tensor.cpu()"
+            )
+        if tensor.layout != torch.strided:
+            raise TypeError(
+                f"{subject} a tensor of layout {tensor.layout}; pass a dense one: tensor.to_dense()"
+            )
+        if tensor.requires_grad:
+            raise TypeError(
+                f"{subject} a tensor that requires grad; ritz does not record gradients: use "
+                "tensor.detach(), or compute it under torch.no_grad()"
+            )
+
+
+# Integers and booleans are promoted to float64 by the caller.
+_ELEMENTS = {
+    torch.float32,
+    torch.float64,
+    torch.complex64,
+    torch.complex128,
+    torch.bool,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+}
+
+TORCH = Torch()
+
+
+def csr_parts(tensor: torch.Tensor, name: str) -> tuple[npt.NDArray[Any], ...] | None:
+    """Return (indptr, indices, data) of a sparse CSR tensor, or None for a dense one."""
+    if tensor.layout != torch.sparse_csr:
+        return None
+    return (
+        np.asarray(tensor.crow_indices()),
+        np.asarray(tensor.col_indices()),
+        TORCH.to_numpy(tensor.values(), name),
+    )

@@ -1,0 +1,308 @@
+"""What every method returns: a tuple to unpack, and an account of the run beside it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ritz import _core
+from ritz.frameworks import Framework
+
+__all__ = [
+    "CgResult",
+    "Counts",
+    "EigshResult",
+    "Estimate",
+    "Iteration",
+    "LeastSquaresResult",
+    "LsmrResult",
+    "Result",
+    "Status",
+]
+
+
+class Status(enum.IntEnum):
+    """How a run ended; `converged` is a promise, everything else an honest other ending."""
+
+    converged = 0
+    max_iterations = 1
+    max_products = 2
+    timeout = 3
+    stopped = 4
+    precision_limit = 5
+    stagnation = 6
+    condition_limit = 7
+    negative_curvature = 8
+    indefinite_preconditioner = 9
+    breakdown = 10
+    nonfinite = 11
+    evaluation_failed = 12
+
+    @property
+    def advice(self) -> str:
+        """What happened, and what to try next."""
+        return _core.advice(int(self))
+
+
+class Counts(NamedTuple):
+    """Operator products: A v, Aᴴ u, and columns that went through block products."""
+
+    matvec: int = 0
+    rmatvec: int = 0
+    columns: int = 0
+
+    @property
+    def total(self) -> int:
+        """All products, a block product counting once a column."""
+        return self.matvec + self.rmatvec + self.columns
+
+
+class Iteration:
+    """What a callback sees after each iteration; quantities that a method does not have are NaN.
+
+    Attributes
+    ----------
+    iteration : int
+        Iterations finished.
+    residual : float
+        The quantity that the method drives to its target.
+    objective : float
+        The value being minimised; `cost` is the same number.
+    change, gradient_norm, step_norm, gain_ratio, damping, inner_iterations, accepted
+        The trial step of a nonlinear method: cost before minus after, ‖g‖, ‖d‖, actual over
+        predicted decrease, λ, iterations of the inner solver, and whether the step was taken.
+    """
+
+    __slots__ = ("_framework", "_state")
+
+    def __init__(self, state: _core.Iteration, framework: Framework) -> None:
+        self._state = state
+        self._framework = framework
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._state, name)
+
+    @property
+    def x(self) -> Any:
+        """The iterate, of the same kind as the inputs; copy it to keep it."""
+        x = self._state.x
+        if x is None or self._framework.name == "numpy":
+            return x
+        return self._framework.from_numpy(x.copy())
+
+    @property
+    def cost(self) -> float:
+        """The value being minimised."""
+        return self._state.objective
+
+    @property
+    def products(self) -> Counts:
+        """Operator products of this run so far."""
+        return Counts(*self._state.products)
+
+    def __repr__(self) -> str:
+        return f"Iteration({self.iteration}, residual={self.residual:.3e})"
+
+
+class Result(tuple[Any, ...]):
+    """A tuple to unpack as in SciPy that also carries the account of the run.
+
+    Attributes
+    ----------
+    status : Status
+        How the run ended. `converged` only if the inequality asked for was evaluated on the true
+        residual and holds, unless the method was told `verify=False`; then `verified` is False.
+    message : str
+        The status, the iteration, the numbers, and what to try next.
+    iterations : int
+        Iterations made.
+    products : Counts
+        Products with the operator during the run, verification included.
+    preconditioner_products : int
+        Products with the preconditioner.
+    residual, target : float
+        The measured quantity and what it was asked to come down to.
+    verified : bool
+        Whether `residual` was evaluated from its definition rather than by a recurrence.
+    history : numpy.ndarray or None
+        The residual after each iteration, if `history=True` asked for it.
+    seconds : float
+        Time of the run.
+    """
+
+    status: Status
+    message: str
+    iterations: int
+    products: Counts
+    preconditioner_products: int
+    residual: float
+    target: float
+    verified: bool
+    history: npt.NDArray[np.float64] | None
+    seconds: float
+
+    def __new__(cls, values: Any, **account: Any) -> Result:  # noqa: D102
+        self = super().__new__(cls, values)
+        self.__dict__.update(account)
+        return self
+
+    @property
+    def converged(self) -> bool:
+        """Whether the status is `converged`."""
+        return self.status is Status.converged
+
+    @property
+    def x(self) -> Any:
+        """The solution."""
+        return self[0]
+
+    @property
+    def info(self) -> int:
+        """0 for success, iterations made if a limit came first, below 0 for a breakdown."""
+        return info_of(self.status, self.iterations)
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}: {self.message}"]
+        names = [n for n in self.__dict__ if n not in ("message", "status")]
+        width = max((len(n) for n in names), default=0)
+        for name in names:
+            value = self.__dict__[name]
+            if isinstance(value, np.ndarray) and value.size > 4:
+                text = f"array of shape {value.shape}"
+            elif isinstance(value, float):
+                text = f"{value:.6g}"
+            else:
+                text = str(value)
+            lines.append(f"  {name:<{width}}  {text}")
+        return "\n".join(lines)
+
+
+class CgResult(Result):
+    """The result (x, info) of `ritz.cg`."""
+
+
+class LsmrResult(Result):
+    """The result (x, info) of `ritz.lsmr`.
+
+    Attributes
+    ----------
+    normal_residual : float
+        ‖Aᴴ(b − Ax) − damp² (x − x₀)‖.
+    norm_a, cond_a, norm_x : float
+        A lower bound of ‖A‖, the largest ‖A v‖ or ‖Aᴴ u‖ seen; an estimate of cond(A) over the
+        Krylov space; and ‖x‖.
+    """
+
+    normal_residual: float
+    norm_a: float
+    cond_a: float
+    norm_x: float
+
+
+class EigshResult(Result):
+    """The result (w, V) of `ritz.eigsh`.
+
+    Attributes
+    ----------
+    residuals : numpy.ndarray
+        ‖A vᵢ − wᵢ vᵢ‖ for each pair, evaluated.
+    bounds : numpy.ndarray
+        An eigenvalue of A lies within bounds[i] of w[i] (Weyl): the residual norm and the rounding
+        of w[i] itself.
+    restarts : int
+        Restarts of the Lanczos process.
+    norm_a : float
+        The largest magnitude of an eigenvalue seen.
+    """
+
+    residuals: npt.NDArray[np.float64]
+    bounds: npt.NDArray[np.float64]
+    restarts: int
+    norm_a: float
+
+    @property
+    def w(self) -> Any:
+        """The eigenvalues, ascending."""
+        return self[0]
+
+    @property
+    def V(self) -> Any:
+        """The eigenvectors, one a column, or None."""
+        return self[1]
+
+
+class Estimate(Result):
+    """An estimated number: the tuple (value, stderr).
+
+    Attributes
+    ----------
+    method : str
+        "exact", or the name of the estimator.
+    """
+
+    method: str
+
+    @property
+    def value(self) -> Any:
+        """The estimate."""
+        return self[0]
+
+    @property
+    def stderr(self) -> float:
+        """Its standard error; 0 if the value is exact."""
+        return float(self[1])
+
+    def __float__(self) -> float:
+        return float(self[0])
+
+
+class LeastSquaresResult(Result):
+    """The result (x, info) of `ritz.least_squares` and `ritz.minimize`.
+
+    Attributes
+    ----------
+    cost, gradient_norm : float
+        The objective and the norm of its gradient at x.
+    reason : str
+        The test that was met: "gradient", "cost", "step", or "none".
+    evaluations, linearizations, inner_iterations, accepted : int
+        Model evaluations, linearisations, iterations of the inner solver, and steps taken.
+    """
+
+    cost: float
+    gradient_norm: float
+    reason: str
+    evaluations: int
+    linearizations: int
+    inner_iterations: int
+    accepted: int
+
+
+def info_of(status: Status, iterations: int) -> int:
+    """Return SciPy's success code for a status."""
+    if status is Status.converged:
+        return 0
+    if status >= Status.negative_curvature:
+        return -int(status)
+    return max(iterations, 1)
+
+
+def account_of(outcome: dict[str, Any], history: npt.NDArray[np.float64] | None) -> dict[str, Any]:
+    """Return the attributes of a result that every method has."""
+    return {
+        "status": Status(outcome["status"]),
+        "message": outcome["message"],
+        "iterations": outcome["iterations"],
+        "products": Counts(*outcome["products"]),
+        "preconditioner_products": outcome["preconditioner"],
+        "residual": outcome["residual"],
+        "target": outcome["target"],
+        "verified": outcome["verified"],
+        "history": history,
+        "seconds": outcome["seconds"],
+    }

@@ -1,0 +1,94 @@
+"""Memory of a method, allocated once and used for many runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ritz import _arrays, _core
+
+__all__ = ["Workspace"]
+
+_METHODS = ("cg", "lsmr", "eigsh", "trace", "least_squares", "minimize")
+
+
+class Workspace:
+    """The vectors of one method: pass it as `workspace=` to run again without allocating.
+
+    Parameters
+    ----------
+    method : {"cg", "lsmr", "eigsh", "trace", "least_squares", "minimize"}
+        The function that it is for.
+    *shape : int or (int, int)
+        The operator's (rows, columns) or a single n; for the nonlinear methods the model's
+        (outputs, parameters). A larger problem makes it grow, a smaller one uses a part of it.
+    dtype : dtype
+        The element type of the runs.
+    k, ncv : int, optional
+        Of `eigsh`: eigenpairs, and basis vectors (by default max(2k + 1, 20)).
+
+    Notes
+    -----
+    One run at a time. It may be used again after any ending, an exception included.
+    """
+
+    def __init__(
+        self, method: str, *shape: Any, dtype: Any = np.float64, k: int = 6, ncv: int | None = None
+    ) -> None:
+        if method not in _METHODS:
+            raise ValueError(f"method is {method!r}; pass one of {', '.join(_METHODS)}")
+        if len(shape) == 1 and np.ndim(shape[0]) == 0:
+            shape = (shape[0], shape[0])
+        elif len(shape) == 1:
+            shape = tuple(shape[0])
+        m, n = _arrays.shape_pair(shape)
+        self.method = method
+        self.shape = (m, n)
+        self.dtype = _arrays.element_type(dtype, "dtype")
+        k = _arrays.integer(k, "k")
+        basis = max(2 * k + 1, 20) if ncv is None else _arrays.integer(ncv, "ncv")
+        core: Any = getattr(_core, _arrays.CODES[self.dtype.name])
+        self._core = core.workspace(_core_name(method), m, n, min(n, basis))
+        self._busy = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        """Memory held."""
+        return int(self._core.bytes)
+
+    def __repr__(self) -> str:
+        return f"<Workspace for {self.method}, {self.dtype}: {self.bytes} bytes>"
+
+
+def _core_name(method: str) -> str:
+    return "levenberg_marquardt" if method in ("least_squares", "minimize") else method
+
+
+@contextmanager
+def lent(workspace: Workspace | None, method: str, dtype: np.dtype[Any]) -> Iterator[Any]:
+    """Hand the compiled workspace to one run; None gives the run one of its own."""
+    if workspace is None:
+        yield None
+        return
+    if not isinstance(workspace, Workspace):
+        raise TypeError(f"workspace is {workspace!r}; pass ritz.Workspace({method!r}, ...)")
+    if _core_name(workspace.method) != _core_name(method):
+        raise ValueError(
+            f"workspace was made for {workspace.method}; make one for {method}: "
+            f"ritz.Workspace({method!r}, ...)"
+        )
+    if workspace.dtype != dtype:
+        raise TypeError(
+            f"workspace holds {workspace.dtype}, but this run works in {dtype}; make one with "
+            f"dtype=numpy.{dtype}"
+        )
+    if not workspace._busy.acquire(blocking=False):
+        raise ValueError("workspace is in use by another run; make one for each run at a time")
+    try:
+        yield workspace._core
+    finally:
+        workspace._busy.release()
