@@ -60,7 +60,7 @@ def callbacks() -> list[dict[str, Any]]:
     A trace estimate with fewer samples than dimensions is one product and little else a sample; the
     native identity has the same everything but the closure.
     """
-    n, samples = 4096, 2000
+    n, samples = 2048, 2000
     closures: dict[str, tuple[Callable[[Any], Any], Any]] = {
         "numpy": (lambda v: v, np.zeros(n)),
     }
@@ -99,7 +99,7 @@ def callbacks() -> list[dict[str, Any]]:
 def iterations() -> list[dict[str, Any]]:
     """Microseconds of a CG iteration with A = diag(d), with the same NumPy closure for both."""
     rows = []
-    for n, count, goal in [(100, 1000, 8.0), (10_000, 300, 2.0), (1_000_000, 20, 1.5)]:
+    for n, count, goal in [(100, 5000, 8.0), (10_000, 300, 2.0), (1_000_000, 20, 1.5)]:
         d = np.geomspace(1e-6, 1.0, n)
         b = np.ones(n)
         closure = lambda v, d=d: d * v  # noqa: E731

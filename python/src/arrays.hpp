@@ -48,8 +48,9 @@ template <class T>
 VectorView<T> view(py::array_t<T>& a) {
   return {a.mutable_data(), static_cast<Index>(a.size())};
 }
-template <class T>
-VectorView<const T> const_view(const py::array_t<T>& a) {
+/// Any flags, so that no array is made on the way: the GIL may be released.
+template <class T, int Flags>
+VectorView<const T> const_view(const py::array_t<T, Flags>& a) {
   return {a.data(), static_cast<Index>(a.size())};
 }
 
@@ -60,7 +61,8 @@ struct Adapter {
         wrap(object.attr("wrap")),
         unwrap(object.attr("unwrap")),
         type(object.attr("type")),
-        cache_wrapped(object.attr("cache_wrapped").cast<bool>()) {}
+        cache_wrapped(object.attr("cache_wrapped").cast<bool>()),
+        by_buffer(!unwrap.is_none() && unwrap.equal(py::str("buffer"))) {}
 
   [[noreturn]] void reject(const py::object& result, const std::string& what, Index size,
                            const char* dtype) const {
@@ -70,9 +72,10 @@ struct Adapter {
 
   py::object object;
   py::object wrap;    // None, or callable: ndarray view -> array of the framework
-  py::object unwrap;  // None, or the name of the method that gives an ndarray back
+  py::object unwrap;  // None, "buffer", or the name of the method that gives an ndarray back
   py::object type;    // class of the framework's arrays
   bool cache_wrapped;
+  bool by_buffer;  // NumPy reads results through the buffer protocol
 };
 
 template <class T>
@@ -195,8 +198,9 @@ class Closure {
     if (!isinstance_of(result, adapter_->type)) reject(result, size);
     py::object a = result;
     if (!adapter_->unwrap.is_none()) {
-      a = py::reinterpret_steal<py::object>(
-          PyObject_CallMethodNoArgs(result.ptr(), adapter_->unwrap.ptr()));
+      a = adapter_->by_buffer ? py::object(py::array::ensure(result))
+                              : py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(
+                                    result.ptr(), adapter_->unwrap.ptr()));
       if (!a) {
         PyErr_Clear();  // the adapter knows better why this array cannot be used
         reject(result, size);

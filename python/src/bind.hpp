@@ -136,6 +136,9 @@ void bind_operators(py::module_& m) {
            [](const N& a, const N& b) {
              return N{Any(Product<S, Any, Any>(S{}, a.op, b.op)), a.calls_python || b.calls_python};
            })
+      // The same operator with counts of its own: what it has prepared for products is shared.
+      .def("recounted",
+           [](const N& a) { return N{Any(Kept<Any>(a.op, nullptr)), a.calls_python}; })
       .def("adjoint", [](const N& a) { return N{Any(Adjoint<T, Any>(a.op)), a.calls_python}; })
       .def("conjugate",
            [](const N& a) { return N{Any(Conjugate<S, Any>(S{}, a.op)), a.calls_python}; })
@@ -208,16 +211,12 @@ void bind_operators(py::module_& m) {
                         keep(py::make_tuple(indptr, indices, data)))),
                false};
     });
-    // The columns of A are the rows of its transpose.
     m.def(csc, [check](Index rows, Index cols, const Indices& indptr, const Indices& indices,
                        const Array& data) {
       check(cols, indptr, indices, data);
-      const Any transposed(
-          Kept(CsrMatrix<T, I>(cols, rows, indptr.data(), indices.data(), data.data()),
-               keep(py::make_tuple(indptr, indices, data))));
-      Any a(Adjoint<T, Any>{transposed});
-      if constexpr (ComplexField<T>) a = Any(Conjugate<S, Any>(S{}, a));
-      return N{a, false};
+      return N{Any(Kept(CscMatrix<T, I>(rows, cols, indptr.data(), indices.data(), data.data()),
+                        keep(py::make_tuple(indptr, indices, data)))),
+               false};
     });
   };
   bind_sparse(std::int32_t{}, "csr_int32", "csc_int32");

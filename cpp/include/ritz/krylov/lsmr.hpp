@@ -22,7 +22,7 @@ struct LsmrOptions {
   double atol = 1e-6;        ///< relative error assumed in A: stop at ‖Aᴴr‖ ≤ atol ‖A‖ ‖r‖
   double btol = 1e-6;        ///< relative error assumed in b: stop at ‖r‖ ≤ btol ‖b‖ + atol ‖A‖ ‖x‖
   double conlim = 1e8;       ///< give up when cond(A) is estimated beyond this: x means little then
-  Index max_iterations = 0;  ///< 0 means min(m, n), as SciPy
+  Index max_iterations = 0;  ///< 0 means 10 min(m, n): rounding can cost far more than min(m, n)
   bool warm_start = false;   ///< x holds x₀
   bool verify = true;        ///< evaluate r and Aᴴr before claiming convergence: two products
 };
@@ -68,7 +68,7 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
 
   const Clock clock;
   const Index m = b.size, n = x.size;
-  const Index limit = opt.max_iterations > 0 ? opt.max_iterations : std::min(m, n);
+  const Index limit = opt.max_iterations > 0 ? opt.max_iterations : 10 * std::min(m, n);
   const bool keep_x0 = opt.warm_start && opt.damp > 0.0;
   ws.prepare(space, m, n, keep_x0);
   auto& [arena, U, q, V, t, h, hbar, x0] = ws;
@@ -230,8 +230,10 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
         out.normal_residual = norm(space.norm2(t));
         out.verified = true;
       }
+      if (!std::isfinite(out.residual) || !std::isfinite(out.normal_residual)) {
+        return finish(Status::nonfinite, k + 1);
+      }
       const double measured = measure();
-      if (std::isnan(measured)) return finish(Status::nonfinite, k + 1);
       if (measured <= 1.0) return finish(Status::converged, k + 1);
       if (exhausted || measured > 0.5 * checked) return finish(Status::precision_limit, k + 1);
       checked = measured;
