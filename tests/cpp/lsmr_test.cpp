@@ -20,8 +20,7 @@ struct Solved {
 
 template <class S, class A>
 Solved<S> solve(const A& op, const std::vector<typename S::Value>& b, const LsmrOptions& opt = {},
-                const Monitor& monitor = {},
-                std::vector<typename S::Value> start = {}) {
+                const Monitor& monitor = {}, std::vector<typename S::Value> start = {}) {
   S space;
   LsmrWorkspace<S> ws;
   Solved<S> result{std::move(start), {}};
@@ -69,8 +68,7 @@ bool keeps_promise(const Measured& truth, const LsmrOptions& opt, const Dense<T>
                    const std::vector<T>& x, const std::vector<T>& b) {
   const double a = A.frobenius(), slack = 4.0 * kEps<T>;
   return truth.residual <= opt.btol * norm(b) + opt.atol * a * norm(x) + slack * norm(b) ||
-         truth.normal_residual <=
-             (opt.atol + slack) * a * truth.residual + slack * a * a * norm(x);
+         truth.normal_residual <= (opt.atol + slack) * a * truth.residual + slack * a * a * norm(x);
 }
 
 template <class S, class F>
@@ -203,7 +201,7 @@ TEST_CASE_TEMPLATE_DEFINE("lsmr: scaling A, b and damp", S, lsmr_scale) {
   constexpr bool kDouble = kEps<T> < 1e-10;
   for (const double s : {kDouble ? 0x1p66 : 0x1p27, kDouble ? 1e20 : 1e8}) {
     const bool exact = std::exp2(std::round(std::log2(s))) == s;
-    const auto A = with_values<T>(60, geometric(30, 20.0), false, 21);
+    const auto A = with_values<T>(60, geometric(30, exact ? 20.0 : 6.0), false, 21);
     const auto b = gaussian<T>(60, 22);
     for (const double damp : {0.0, 0.1}) {
       LsmrOptions opt;
@@ -380,7 +378,8 @@ TEST_CASE_TEMPLATE_DEFINE("lsmr: the smallest and the degenerate problems", S, l
     for (Index j = 0; j < 15; ++j) {
       for (Index k = 0; k < 15; ++k) {
         Long<T> sum{};
-        for (Index i = 0; i < 40; ++i) sum += conj_long(lengthen(wide(i, j))) * lengthen(wide(i, k));
+        for (Index i = 0; i < 40; ++i)
+          sum += conj_long(lengthen(wide(i, j))) * lengthen(wide(i, k));
         N(j, k) = static_cast<T>(sum);
       }
     }
@@ -478,11 +477,10 @@ TEST_CASE_TEMPLATE_DEFINE("lsmr: a second solve in a workspace allocates nothing
   opt.damp = 0.1;
   opt.warm_start = true;
   lsmr(space, A, view(b), view(x), ws, opt);
-  const AllocationCounter counter;
-  lsmr(space, A, view(b), view(x), ws, opt);
-  opt.warm_start = false;
-  lsmr(space, A, view(b), view(x), ws, opt);
-  CHECK(counter.count() == 0);
+  for (const bool warm : {true, false}) {
+    opt.warm_start = warm;
+    CHECK(allocations_in([&] { lsmr(space, A, view(b), view(x), ws, opt); }) == 0);
+  }
 }
 TEST_CASE_TEMPLATE_APPLY(lsmr_alloc, SomeSpaces);
 

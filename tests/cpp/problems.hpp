@@ -24,7 +24,8 @@ using AllSpaces =
     std::tuple<ReferenceSpace<float>, ReferenceSpace<double>, ReferenceSpace<std::complex<float>>,
                ReferenceSpace<std::complex<double>>, HostSpace<float>, HostSpace<double>,
                HostSpace<std::complex<float>>, HostSpace<std::complex<double>>>;
-/// One of everything: for properties that depend on field and precision little, to save compilation.
+/// One of everything: for properties that depend on field and precision little, to save
+/// compilation.
 using SomeSpaces =
     std::tuple<ReferenceSpace<double>, HostSpace<float>, HostSpace<std::complex<double>>>;
 using RealSpaces =
@@ -174,8 +175,8 @@ Dense<T> with_values(Index m, const std::vector<double>& values, bool hermitian,
   Dense<T> A(m, n);
   for (Index j = 0; j < n; ++j) {
     for (Index i = 0; i < m; ++i) {
-      const L x = hermitian ? (B[at(i + j * m)] + conj_long(B[at(j + i * m)])) / 2.0L
-                            : B[at(i + j * m)];
+      const L x =
+          hermitian ? (B[at(i + j * m)] + conj_long(B[at(j + i * m)])) / 2.0L : B[at(i + j * m)];
       A(i, j) = static_cast<T>(x);
     }
   }
@@ -274,7 +275,7 @@ struct Laplacian {
 template <class A, Field T>
 struct Faulty {
   const A& inner;
-  Index nan_at = 0;    // 1 is the first product; 0 never
+  Index nan_at = 0;  // 1 is the first product; 0 never
   Index throw_at = 0;
   T poison = static_cast<T>(std::numeric_limits<RealOf<T>>::quiet_NaN());
   mutable Index applied = 0, adjoint = 0;
@@ -344,8 +345,8 @@ std::vector<L> eliminate(std::vector<L> A, std::vector<L> b) {
 
 /// The minimiser of ‖b − A x‖² + damp² ‖x − x0‖², by the normal equations in long double.
 template <Field T>
-std::vector<T> least_squares_solution(const Dense<T>& A, const std::vector<T>& b,
-                                      double damp = 0.0, const std::vector<T>& x0 = {}) {
+std::vector<T> least_squares_solution(const Dense<T>& A, const std::vector<T>& b, double damp = 0.0,
+                                      const std::vector<T>& x0 = {}) {
   using L = Long<T>;
   std::vector<L> N(at(A.n * A.n)), g(at(A.n));
   const long double damp2 = static_cast<long double>(damp) * damp;

@@ -23,21 +23,21 @@ enum class Which : int {
 };
 
 struct EigshOptions {
-  Index k = 6;                      ///< eigenpairs wanted, as SciPy
-  Which which = Which::magnitude;   ///< as SciPy
-  Index ncv = 0;                    ///< basis vectors; 0 means max(2k + 1, 20), as SciPy
-  Index max_restarts = 0;           ///< 0 means 10 n, as SciPy
-  double tol = 0.0;                 ///< ‖Av − θv‖ ≤ tol ‖A‖; 0 means what the precision allows
-  bool warm_start = false;          ///< column 0 of the vectors holds a first guess
-  bool verify = true;               ///< evaluate the k residuals: k products
-  RandomKey seed = {};              ///< of the starting vector, and of new ones after a breakdown
+  Index k = 6;                     ///< eigenpairs wanted, as SciPy
+  Which which = Which::magnitude;  ///< as SciPy
+  Index ncv = 0;                   ///< basis vectors; 0 means max(2k + 1, 20), as SciPy
+  Index max_restarts = 0;          ///< 0 means 10 n, as SciPy
+  double tol = 0.0;                ///< ‖Av − θv‖ ≤ tol ‖A‖; 0 means what the precision allows
+  bool warm_start = false;         ///< column 0 of the vectors holds a first guess
+  bool verify = true;              ///< evaluate the k residuals: k products
+  RandomKey seed = {};             ///< of the starting vector, and of new ones after a breakdown
 };
 
 struct EigshOutcome : Outcome {
   Index restarts = 0;
-  Index found = 0;        ///< pairs returned: k, or fewer if the run was stopped early
-  Index converged = 0;    ///< pairs that meet the tolerance
-  double norm_a = 0.0;    ///< largest |θ| seen: a lower bound of ‖A‖
+  Index found = 0;      ///< pairs returned: k, or fewer if the run was stopped early
+  Index converged = 0;  ///< pairs that meet the tolerance
+  double norm_a = 0.0;  ///< largest |θ| seen: a lower bound of ‖A‖
 };
 
 template <Space S>
@@ -83,11 +83,19 @@ EigshOutcome eigsh(S& space, const A& op, std::span<double> values, std::span<do
   const Index k = opt.k;
   const Index m = std::min(n, opt.ncv > 0 ? opt.ncv : std::max<Index>(2 * k + 1, 20));
   if (m < k + 1 && m < n) {
-    throw InvalidArgument("ncv is " + std::to_string(opt.ncv) + "; pass at least k + 1 = " +
-                          std::to_string(k + 1));
+    throw InvalidArgument("ncv is " + std::to_string(opt.ncv) +
+                          "; pass at least k + 1 = " + std::to_string(k + 1));
   }
   check_tolerance("tol", opt.tol);
   check_size("vectors", vectors.rows, n);
+  for (const auto& [what, came] : {std::pair{"values", static_cast<Index>(values.size())},
+                                   {"residuals", static_cast<Index>(residuals.size())},
+                                   {"vectors", vectors.cols}}) {
+    if (came < k) {
+      throw InvalidArgument(std::string(what) + " has room for " + std::to_string(came) +
+                            "; k = " + std::to_string(k) + " are wanted");
+    }
+  }
 
   const Clock clock;
   ws.prepare(space, n, m);
@@ -116,8 +124,23 @@ EigshOutcome eigsh(S& space, const A& op, std::span<double> values, std::span<do
              : opt.which == Which::smallest ? theta
                                             : -std::abs(theta);
     };
-    std::stable_sort(ws.order.begin(), ws.order.begin() + size,
-                     [&](Index i, Index j) { return key(i) < key(j); });
+    // Ties by position: as stable_sort, which would allocate.
+    std::sort(ws.order.begin(), ws.order.begin() + size,
+              [&](Index i, Index j) { return key(i) < key(j) || (key(i) == key(j) && i < j); });
+  };
+
+  // yᵀTy / yᵀy in extended precision. The small eigensolver errs by an ulp, at every restart with
+  // the same sign, so that after hundreds of them its own eigenvalues would be wrong by hundreds.
+  const auto rayleigh_quotient = [&](Index column, Index size) {
+    long double above = 0.0L, below = 0.0L;
+    for (Index j = 0; j < size; ++j) {
+      const long double y = Y(j, column);
+      long double Ty = 0.0L;
+      for (Index i = 0; i < size; ++i) Ty += static_cast<long double>(T_(i, j)) * Y(i, column);
+      above += y * Ty;
+      below += y * y;
+    }
+    return static_cast<double>(above / below);
   };
 
   std::uint64_t stream = opt.seed.stream;
@@ -140,6 +163,7 @@ EigshOutcome eigsh(S& space, const A& op, std::span<double> values, std::span<do
       const LanczosStep step = lanczos_step(space, A_, V, j, ws.h, ws.g);
       ++steps;
       if (!std::isfinite(step.alpha) || !std::isfinite(step.beta)) {
+        out.found = out.converged = 0;
         return finish(Status::nonfinite, steps);
       }
       size = j + 1;
@@ -179,13 +203,21 @@ EigshOutcome eigsh(S& space, const A& op, std::span<double> values, std::span<do
     for (Index i = 0; i < out.found; ++i) {
       const double residual = std::abs(beta * Y_(size - 1, ws.order[static_cast<std::size_t>(i)]));
       out.residual = std::max(out.residual, residual);
-      if (residual <= out.target) ++out.converged;
+      // Half of the least tolerance is left to rounding, which this estimate knows nothing of.
+      if (residual <= out.target - 32.0 * kEps * out.norm_a) ++out.converged;
     }
 
     const bool last = out.converged == k || stop || size == n || out.restarts == max_restarts;
-    const Index keep =
-        last ? out.found : std::clamp((3 * m + 2 * out.converged) / 5, k, m - 1);
-    if (last) std::sort(ws.order.begin(), ws.order.begin() + keep);  // ascending, as SciPy
+    const Index keep = last ? out.found : std::clamp((3 * m + 2 * out.converged) / 5, k, m - 1);
+    for (Index i = 0; i < keep; ++i) {
+      const Index from = ws.order[static_cast<std::size_t>(i)];
+      ws.values[static_cast<std::size_t>(from)] = rayleigh_quotient(from, size);
+    }
+    if (last) {  // ascending, as SciPy
+      std::sort(ws.order.begin(), ws.order.begin() + keep, [&](Index i, Index j) {
+        return ws.values[static_cast<std::size_t>(i)] < ws.values[static_cast<std::size_t>(j)];
+      });
+    }
     for (Index i = 0; i < keep; ++i) {
       const Index from = ws.order[static_cast<std::size_t>(i)];
       for (Index row = 0; row < size; ++row) {
@@ -215,17 +247,21 @@ EigshOutcome eigsh(S& space, const A& op, std::span<double> values, std::span<do
     const Index from = ws.order[at];
     values[at] = ws.values[static_cast<std::size_t>(from)];
     space.copy(V.column(i), vectors.column(i));
+    space.scale(1.0 / std::sqrt(space.read(space.norm2(vectors.column(i)))), vectors.column(i));
     residuals[at] = std::abs(beta * Y(size - 1, from));
     if (opt.verify) {
       const VectorView<T> w = V.column(m);
       A_.apply(vectors.column(i), w);
       residuals[at] = std::sqrt(space.read(space.axpy_norm2(-values[at], vectors.column(i), w)));
     }
+    if (!std::isfinite(residuals[at])) {
+      out.found = out.converged = 0;
+      return finish(Status::nonfinite, steps);
+    }
     out.residual = std::max(out.residual, residuals[at]);
     if (residuals[at] <= out.target) ++out.converged;
   }
   out.verified = opt.verify;
-  if (!std::isfinite(out.residual)) return finish(Status::nonfinite, steps);
   if (status == Status::converged && out.converged < k) status = Status::precision_limit;
   return finish(status, steps);
 }

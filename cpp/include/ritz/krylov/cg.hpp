@@ -17,11 +17,11 @@
 namespace ritz {
 
 struct CgOptions {
-  double rtol = 1e-5;       ///< stop at ‖b − Ax‖ ≤ max(rtol ‖b‖, atol): SciPy's default
-  double atol = 0.0;        ///< 0: an absolute threshold would depend on the units of b
-  Index max_iterations = 0; ///< 0 means 10 n, as SciPy: finite, yet past any useful run
-  bool warm_start = false;  ///< x holds a first guess; false saves the product with it
-  bool verify = true;       ///< evaluate b − Ax before claiming convergence: one product
+  double rtol = 1e-5;           ///< stop at ‖b − Ax‖ ≤ max(rtol ‖b‖, atol): SciPy's default
+  double atol = 0.0;            ///< 0: an absolute threshold would depend on the units of b
+  Index max_iterations = 0;     ///< 0 means 10 n, as SciPy: finite, yet past any useful run
+  bool warm_start = false;      ///< x holds a first guess; false saves the product with it
+  bool verify = true;           ///< evaluate b − Ax before claiming convergence: one product
   double quadratic_rtol = 0.0;  ///< also stop when k (Q_k − Q_{k−1}) ≤ this · Q_k, Q the quadratic
                                 ///< model; 0 turns it off; for the inside of Newton methods, whose
                                 ///< steps need a good model value rather than a small residual
@@ -47,8 +47,8 @@ struct CgWorkspace {
 };
 
 struct CgOutcome : Outcome {
-  /// Q(x₀) − Q(x), Q(x) = xᴴAx/2 − Re bᴴx, summed over the iterations; NaN where reads are not free,
-  /// unless quadratic_rtol asks for every iteration to be read.
+  /// Q(x₀) − Q(x), Q(x) = xᴴAx/2 − Re bᴴx, summed over the iterations; NaN where reads are not
+  /// free, unless quadratic_rtol asks for every iteration to be read.
   double model_decrease = 0.0;
 };
 
@@ -60,7 +60,8 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
              VectorView<typename S::Value> x, CgWorkspace<S>& ws, const CgOptions& opt = {},
              const Monitor& monitor = {}, const M& preconditioner = {}) {
   constexpr bool kPreconditioned = !std::same_as<M, NoPreconditioner>;
-  if (op.rows() != op.cols()) throw InvalidArgument("A must be square: cg solves Hermitian systems");
+  if (op.rows() != op.cols())
+    throw InvalidArgument("A must be square: cg solves Hermitian systems");
   check_size("b", b.size, op.rows());
   check_size("x", x.size, op.cols());
   if constexpr (kPreconditioned) {
@@ -142,8 +143,8 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
   }
   auto rz = precondition(space.norm2(r));
   if (kPreconditioned && !(space.read(rz) > 0.0)) {
-    return finish(std::isfinite(space.read(rz)) ? Status::indefinite_preconditioner
-                                                : Status::nonfinite, 0);
+    return finish(
+        std::isfinite(space.read(rz)) ? Status::indefinite_preconditioner : Status::nonfinite, 0);
   }
   space.copy(z, p);
   double checked = INFINITY;  // the true residual at the last check that failed
@@ -166,7 +167,8 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
       if (!std::isfinite(residual2)) return finish(Status::nonfinite, k + 1);
       if (kPreconditioned && !(space.read(rz_next) > 0.0) && residual2 > 0.0) {
         return finish(std::isfinite(space.read(rz_next)) ? Status::indefinite_preconditioner
-                                                         : Status::nonfinite, k + 1);
+                                                         : Status::nonfinite,
+                      k + 1);
       }
       out.residual = std::sqrt(residual2);
       if (sums_model) {

@@ -51,9 +51,9 @@ struct LsmrWorkspace {
   Vector U, q, V, t, h, hbar, x0;
 };
 
-/// Solves the (damped) least-squares problem; `residual` of the outcome is ‖[b − Ax; damp (x − x₀)]‖.
-/// Memory movement per iteration, without the operator: U 3m, V 3n, {h̄, x, h} 7n: total 3m + 10n.
-/// Two reads an iteration: the scalar recurrences live on the host.
+/// Solves the (damped) least-squares problem; `residual` of the outcome is ‖[b − Ax; damp (x −
+/// x₀)]‖. Memory movement per iteration, without the operator: U 3m, V 3n, {h̄, x, h} 7n: total 3m +
+/// 10n. Two reads an iteration: the scalar recurrences live on the host.
 template <Space S, AdjointOperator<typename S::Value> A>
 LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
                  VectorView<typename S::Value> x, LsmrWorkspace<S>& ws, const LsmrOptions& opt = {},
@@ -127,8 +127,8 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
   double damped2 = 0.0;  // the part of ‖r‖² that the damping rows hold
   // Scalars of the estimate of cond(A) (§5.3).
   double max_rhobar = 0.0, min_rhobar = INFINITY;
-  out.norm_a = alpha;  // = ‖Aᴴu‖
-  double slack = 1.0;        // tightened when a verification fails
+  out.norm_a = alpha;         // = ‖Aᴴu‖
+  double slack = 1.0;         // tightened when a verification fails
   double checked = INFINITY;  // the optimality measure at that verification
 
   for (Index k = 0; k < limit; ++k) {
@@ -145,7 +145,8 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
     }
     // ‖Av‖ and ‖Aᴴu‖. The paper's Frobenius norm of the bidiagonal grows without bound once u and v
     // lose their orthogonality, and the tolerance of the stopping test with it.
-    out.norm_a = std::max({out.norm_a, std::hypot(alpha, beta_next), std::hypot(alpha_next, beta_next)});
+    out.norm_a =
+        std::max({out.norm_a, std::hypot(alpha, beta_next), std::hypot(alpha_next, beta_next)});
     beta = beta_next;
     alpha = alpha_next;
 
@@ -168,9 +169,9 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
     zetabar = -sbar * zetabar;
 
     // h̄ = h − (θ̄ρ / (ρ_{k−1} ρ̄_{k−1})) h̄,  x = x + (ζ / (ρρ̄)) h̄,  h = v − (θ/ρ) h.
-    out.norm_x = norm(space.update3(-(thetabar * rho) / (rhoold * rhobarold), hbar,
-                                    zeta / (rho * rhobar), x, alpha > 0.0 ? 1.0 / alpha : 0.0, V,
-                                    -thetanew / rho, h));
+    out.norm_x =
+        norm(space.update3(-(thetabar * rho) / (rhoold * rhobarold), hbar, zeta / (rho * rhobar), x,
+                           alpha > 0.0 ? 1.0 / alpha : 0.0, V, -thetanew / rho, h));
 
     // Estimate of ‖r‖: apply Q̂, Q to the right-hand side, then Q̃ to R̃.
     const double betaacute = chat * betadd, betacheck = -shat * betadd;
@@ -206,12 +207,13 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
 
     // The two optimality measures over their bounds: at most one of them must come to 1.
     const auto measure = [&] {
-      const double consistent = out.residual / (opt.btol * norm_b + opt.atol * out.norm_a * out.norm_x);
+      const double consistent =
+          out.residual / (opt.btol * norm_b + opt.atol * out.norm_a * out.norm_x);
       const double optimal = out.normal_residual / (opt.atol * out.norm_a * out.residual);
-      out.target = consistent <= optimal
-                       ? opt.btol * norm_b + opt.atol * out.norm_a * out.norm_x
-                       : opt.atol * out.norm_a * out.residual;
-      return out.residual == 0.0 || out.normal_residual == 0.0 ? 0.0 : std::min(consistent, optimal);
+      out.target = consistent <= optimal ? opt.btol * norm_b + opt.atol * out.norm_a * out.norm_x
+                                         : opt.atol * out.norm_a * out.residual;
+      return out.residual == 0.0 || out.normal_residual == 0.0 ? 0.0
+                                                               : std::min(consistent, optimal);
     };
     // α or β = 0 ends the process: the estimates are exact, there is nothing to continue with.
     const bool exhausted = !(alpha > 0.0 && beta > 0.0);
