@@ -1,0 +1,57 @@
+"""Importing ritz is quick and brings no framework."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import ritz
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_no_framework_is_imported():
+    code = (
+        "import sys, ritz\n"
+        "ritz.check, ritz.losses, ritz.monitors\n"
+        "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    )
+    imported = set(run(code).split())
+    assert not imported & {"torch", "jax", "jaxlib", "scipy", "cupy", "sklearn", "matplotlib"}
+
+
+def test_a_solve_imports_no_framework():
+    code = (
+        "import sys, ritz, numpy as np\n"
+        "x, info = ritz.cg(np.eye(3), np.ones(3))\n"
+        "assert info == 0\n"
+        "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    )
+    assert not set(run(code).split()) & {"torch", "jax", "jaxlib", "scipy"}
+
+
+def test_import_is_quick():
+    code = (
+        "import numpy, time\nt = time.perf_counter()\nimport ritz\nprint(time.perf_counter() - t)"
+    )
+    assert min(float(run(code)) for _ in range(3)) < 0.5
+
+
+def test_every_public_name_is_there():
+    for name in ritz.__all__:
+        assert getattr(ritz, name) is not None
+    assert set(ritz.__all__) <= set(dir(ritz))
+    assert ritz.__version__.count(".") == 2
+    with pytest.raises(AttributeError, match="no_such_name"):
+        ritz.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", [n for n in ritz.__all__ if callable(getattr(ritz, n))])
+def test_every_public_name_is_described(name):
+    assert getattr(ritz, name).__doc__
