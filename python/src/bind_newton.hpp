@@ -56,6 +56,7 @@ void bind_newton(py::module_& m) {
                                                  watch(monitor, observer));
     }
     py::dict d = as_dict(outcome);
+    d["message"] = message(outcome);
     d["reason"] = static_cast<int>(outcome.reason);
     d["cost"] = outcome.cost;
     d["gradient_norm"] = outcome.gradient_norm;

@@ -53,9 +53,13 @@ class PythonModel final : public AbstractModel<T> {
     (*precondition_)(r, z);
   }
 
-  /// Holds the GIL, and keeps idle workers from spinning, while Python runs.
+  /// Holds the GIL, and keeps idle workers from spinning, while Python runs. The inner solver has
+  /// no observer, and compiled closures run no bytecode: signals are looked for here.
   struct Called {
-    Called() { threads::park(); }
+    Called() {
+      threads::park();
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
     py::gil_scoped_acquire gil;
   };
 

@@ -38,6 +38,7 @@ struct LevenbergMarquardtOptions {
 
 enum class Reason : int { none = 0, gradient = 1, cost = 2, step = 3 };
 
+/// `residual` and `target` are those of the test that was met: of the gradient unless it was another.
 struct LevenbergMarquardtOutcome : Outcome {
   Reason reason = Reason::none;   ///< which test was met
   double cost = INFINITY;         ///< ℓ(f(x)) + (μ/2) ‖x‖²
@@ -47,6 +48,18 @@ struct LevenbergMarquardtOutcome : Outcome {
   Index inner_iterations = 0;
   Index accepted = 0;
 };
+
+/// One sentence for people; see message(const Outcome&).
+inline std::string message(const LevenbergMarquardtOutcome& out) {
+  if (out.status != Status::converged) return message(static_cast<const Outcome&>(out));
+  const char* what = out.reason == Reason::cost   ? "the relative change of the cost"
+                     : out.reason == Reason::step ? "the relative length of the step"
+                                                  : "the scaled gradient";
+  char text[160];
+  std::snprintf(text, sizeof text, "converged at iteration %lld: %s is %.3e, at most %.3e",
+                static_cast<long long>(out.iterations), what, out.residual, out.target);
+  return text;
+}
 
 /// Eleven vectors of the parameters' length and four of the outputs'.
 template <Space S>
@@ -259,8 +272,12 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
         met = Reason::gradient;
       } else if (std::max(change, predicted) <= opt.ftol * before) {
         met = Reason::cost;
+        out.residual = std::max(change, predicted) / before;
+        out.target = opt.ftol;
       } else if (step_D <= opt.xtol * x_D && lambda <= 1.0) {  // not short by damping
         met = Reason::step;
+        out.residual = step_D / x_D;
+        out.target = opt.xtol;
       }
     } else {
       // Rounding in the cost hides a decrease this small: nothing better can be told from here.
@@ -268,6 +285,8 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
       if (std::isfinite(cost) && predicted <= std::min(opt.ftol, 10.0 * kEps) * out.cost &&
           std::abs(change) <= 10.0 * kEps * out.cost) {
         met = Reason::cost;
+        out.residual = predicted / out.cost;
+        out.target = opt.ftol;
       }
       radius /= shrink;
       shrink *= 2.0;
