@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ class BundleAdjustment:
     point_index: NDArray[np.int64]  # (observations,)
     observed: Array  # (observations, 2)
     x0: Array  # (9 cameras + 3 points,)
+    _last: dict[bytes, tuple[Array, Array, Array]] = field(default_factory=dict, repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,6 +76,14 @@ class BundleAdjustment:
 
     def blocks(self, x: Array) -> tuple[Array, Array, Array]:
         """Residual and the 2x9 camera and 2x3 point derivatives of every observation."""
+        key = x.tobytes()
+        if key not in self._last:
+            result = self._blocks(x)
+            self._last.clear()  # one point is kept: products and preconditioner share it
+            self._last[key] = result
+        return self._last[key]
+
+    def _blocks(self, x: Array) -> tuple[Array, Array, Array]:
         camera, point = self._gather(x)
         w = camera[:, :3]
         count = len(w)
@@ -140,6 +149,32 @@ class BundleAdjustment:
             )
 
         return value, jvp, vjp
+
+    def preconditioner(self, x: Array, damping: Array) -> Callable[[Array], Array]:
+        """Return r -> M^-1 r with M the camera and point blocks of J^T J + diag(damping)."""
+        _, camera_block, point_block = self.blocks(x)
+        cut = CAMERA * self.cameras
+        inverses = []
+        for block, index, count, extra in (
+            (camera_block, self.camera_index, self.cameras, damping[:cut]),
+            (point_block, self.point_index, self.points, damping[cut:]),
+        ):
+            size = block.shape[2]
+            squares = np.einsum("nij,nik->njk", block, block).reshape(-1, size**2)
+            slots = size**2 * index[:, None] + np.arange(size**2)
+            gram = np.bincount(slots.ravel(), squares.ravel(), size**2 * count)
+            gram = gram.reshape(count, size, size)
+            gram += extra.reshape(count, size)[:, :, None] * np.eye(size)
+            # Scaled to a unit diagonal: focal lengths and distortions are ten powers apart.
+            scale = 1.0 / np.sqrt(np.einsum("nii->ni", gram))
+            outer = scale[:, :, None] * scale[:, None, :]
+            inverses.append(np.linalg.inv(gram * outer) * outer)
+
+        def solve(r: Array) -> Array:
+            parts = zip(inverses, self._split(r), strict=True)
+            return np.concatenate([np.einsum("nij,nj->ni", M, part).ravel() for M, part in parts])
+
+        return solve
 
     def jvp(self, x: Array, v: Array) -> Array:
         """J(x) v, shape (2 observations,)."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ritz.demo.run import FRAMEWORKS, Outcome, run
+from ritz.demo.job import FRAMEWORKS, Outcome, run
 
 __all__ = ["FRAMEWORKS", "Outcome", "run"]

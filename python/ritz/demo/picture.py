@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ritz.demo.run import Outcome
+    from ritz.demo.job import Outcome
 
 __all__ = ["draw"]
 
