@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import ritz
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -16,7 +19,7 @@ PAGES = [
     *sorted((ROOT / "docs/guide").glob("*.md")),
 ]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
-PACKAGES = {"torch": "import torch", "sklearn": "from sklearn"}
+PACKAGES = {"jax": "import jax", "torch": "import torch", "sklearn": "from sklearn"}
 
 
 def code_of(page: Path) -> str:
@@ -48,3 +51,26 @@ def test_examples(page: Path, tmp_path: Path) -> None:
     )
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
     assert run.stdout
+
+
+METHODS = ["cg", "lsmr", "eigsh", "trace", "least_squares", "minimize"]
+# What a method is given, rather than how it is to work; told in the text.
+PROBLEM = {"A", "b", "fun", "model", "jac", "jvp", "vjp", "linearize"}
+
+
+def options_in(section: str) -> set[str]:
+    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_option_is_in_the_guide(method: str) -> None:
+    page = (ROOT / "docs" / "guide" / "methods.md").read_text(encoding="utf-8")
+    head, *sections = re.split(r"^## (\w+)$", page, flags=re.MULTILINE)
+    told = dict(zip(sections[::2], sections[1::2], strict=True))
+    documented = options_in(head) | options_in(told[method])
+    if method == "minimize":
+        documented |= options_in(told["least_squares"])
+    parameters = set(inspect.signature(getattr(ritz, method)).parameters) - PROBLEM - {"x0"}
+    documented -= {"x0"}
+    assert parameters - documented == set()
+    assert documented - parameters == set()
