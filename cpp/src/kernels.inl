@@ -196,16 +196,18 @@ void axpy_xpby(Index n, WideOf<T> a, T* p, T* x, WideOf<T> b, const T* r) {
 }
 
 template <Field T>
-void update3(Index n, WideOf<T> a, T* g, WideOf<T> b, T* x, WideOf<T> c, const T* v, WideOf<T> d,
-             T* h) {
+double update3(Index n, WideOf<T> a, T* g, WideOf<T> b, T* x, WideOf<T> c, const T* v, WideOf<T> d,
+               T* h) {
   const auto ca = coefficient<T>(a), cb = coefficient<T>(b);
   const auto cc = coefficient<T>(c), cd = coefficient<T>(d);
-  each(n, [=](Index i) {
+  return sum<double>(n, [=](Index i) {
     const auto hi = load(h, i);
     const auto gi = hi + ca * load(g, i);
     store(g, i, gi);
-    store(x, i, load(x, i) + cb * gi);
+    const auto xi = load(x, i) + cb * gi;
+    store(x, i, xi);
     store(h, i, cc * load(v, i) + cd * hi);
+    return square(xi);
   });
 }
 

@@ -64,49 +64,47 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   read(x)                     the value of a Scalar or Real: the only synchronisation
 ///   read(h, values)             the values of slots, likewise
 template <class S>
-concept Space = requires(S& s, VectorView<typename S::Value> x,
-                         VectorView<const typename S::Value> cx,
-                         BlockView<typename S::Value> V,
-                         BlockView<const typename S::Value> cV,
-                         BlockView<const WideOf<typename S::Value>> small,
-                         typename S::Coefficient a, typename S::Slots h,
-                         typename S::Real r, RandomKey key) {
-  typename S::Value;
-  typename S::Scalar;
-  typename S::Real;
-  typename S::Coefficient;
-  typename S::Slots;
-  typename S::Buffer;
-  { S::kReadsAreFree } -> std::convertible_to<bool>;
-  s.copy(cx, x);
-  s.fill(a, x);
-  s.scale(a, x);
-  s.axpby(a, cx, a, x);
-  { s.dot(cx, cx) } -> std::same_as<typename S::Scalar>;
-  { s.real_dot(cx, cx) } -> std::same_as<typename S::Real>;
-  { s.norm2(cx) } -> std::same_as<typename S::Real>;
-  { s.axpby_norm2(a, cx, a, x) } -> std::same_as<typename S::Real>;
-  { s.axpy_norm2(a, cx, x) } -> std::same_as<typename S::Real>;
-  s.axpy_xpby(a, x, x, a, cx);
-  { s.update3(a, x, a, x, a, cx, a, x) } -> std::same_as<typename S::Real>;
-  s.rotate2(a, a, x, x);
-  s.multi_shift(h, h, h, cx, V, V);
-  s.project(cV, cx, h);
-  s.subtract_project(cV, h, x, h);
-  { s.subtract_norm2(cV, h, x) } -> std::same_as<typename S::Real>;
-  s.axpy_columns(cV, h, x);
-  s.combine(V, small);
-  s.multiply(cx, cx, x);
-  s.multiply_add(a, cx, cx, x);
-  s.add_squares(a, cx, x);
-  s.reciprocal(cx, x);
-  s.random_signs(key, x);
-  s.random_uniform(key, x);
-  s.freeze_below(r, 0.0);
-  s.thaw();
-  { s.read(r) } -> std::convertible_to<double>;
-  s.read(h, h);
-  { s.allocate(std::size_t{}) } -> std::same_as<typename S::Buffer>;
-};
+concept Space =
+    requires(S& s, VectorView<typename S::Value> x, VectorView<const typename S::Value> cx,
+             BlockView<typename S::Value> V, BlockView<const typename S::Value> cV,
+             BlockView<const WideOf<typename S::Value>> small, typename S::Coefficient a,
+             typename S::Slots h, typename S::Real r, RandomKey key) {
+      typename S::Value;
+      typename S::Scalar;
+      typename S::Real;
+      typename S::Coefficient;
+      typename S::Slots;
+      typename S::Buffer;
+      { S::kReadsAreFree } -> std::convertible_to<bool>;
+      s.copy(cx, x);
+      s.fill(a, x);
+      s.scale(a, x);
+      s.axpby(a, cx, a, x);
+      { s.dot(cx, cx) } -> std::same_as<typename S::Scalar>;
+      { s.real_dot(cx, cx) } -> std::same_as<typename S::Real>;
+      { s.norm2(cx) } -> std::same_as<typename S::Real>;
+      { s.axpby_norm2(a, cx, a, x) } -> std::same_as<typename S::Real>;
+      { s.axpy_norm2(a, cx, x) } -> std::same_as<typename S::Real>;
+      s.axpy_xpby(a, x, x, a, cx);
+      { s.update3(a, x, a, x, a, cx, a, x) } -> std::same_as<typename S::Real>;
+      s.rotate2(a, a, x, x);
+      s.multi_shift(h, h, h, cx, V, V);
+      s.project(cV, cx, h);
+      s.subtract_project(cV, h, x, h);
+      { s.subtract_norm2(cV, h, x) } -> std::same_as<typename S::Real>;
+      s.axpy_columns(cV, h, x);
+      s.combine(V, small);
+      s.multiply(cx, cx, x);
+      s.multiply_add(a, cx, cx, x);
+      s.add_squares(a, cx, x);
+      s.reciprocal(cx, x);
+      s.random_signs(key, x);
+      s.random_uniform(key, x);
+      s.freeze_below(r, 0.0);
+      s.thaw();
+      { s.read(r) } -> std::convertible_to<double>;
+      s.read(h, h);
+      { s.allocate(std::size_t{}) } -> std::same_as<typename S::Buffer>;
+    };
 
 }  // namespace ritz

@@ -77,8 +77,7 @@ class HostSpace {
   Real update3(Coefficient a, VectorView<T> g, Coefficient b, VectorView<T> x, Coefficient c,
                VectorView<const T> v, Coefficient d, VectorView<T> h) {
     return sum<Real>(x.size, [&](Index i, Index n) {
-      kernels_->update3(n, a, g.data + i, b, x.data + i, c, v.data + i, d, h.data + i);
-      return kernels_->norm2(n, x.data + i);  // the block is still in cache
+      return kernels_->update3(n, a, g.data + i, b, x.data + i, c, v.data + i, d, h.data + i);
     });
   }
   void rotate2(Coefficient c, Coefficient s, VectorView<T> x, VectorView<T> y) {

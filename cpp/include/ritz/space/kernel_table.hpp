@@ -44,8 +44,8 @@ struct KernelTable {
   double (*axpby_norm2)(Index n, Wide a, const T* x, Wide b, T* y);
   /// x = x + a p, p = r + b p
   void (*axpy_xpby)(Index n, Wide a, T* p, T* x, Wide b, const T* r);
-  /// g = h + a g, x = x + b g, h = c v + d h
-  void (*update3)(Index n, Wide a, T* g, Wide b, T* x, Wide c, const T* v, Wide d, T* h);
+  /// g = h + a g, x = x + b g, h = c v + d h, returns ‖x‖²
+  double (*update3)(Index n, Wide a, T* g, Wide b, T* x, Wide c, const T* v, Wide d, T* h);
   /// (x, y) = (c x + s y, −s̄ x + c y)
   void (*rotate2)(Index n, double c, Wide s, T* x, T* y);
   /// x = x + a p, p = z r + b p

@@ -1,0 +1,429 @@
+// Every operation of HostSpace against ReferenceSpace, for each field and instruction set level.
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "allocation_counter.hpp"
+#include "child_process.hpp"
+#include "problems.hpp"
+#include "ritz/space/host.hpp"
+#include "ritz/space/reference.hpp"
+
+namespace ritz::testing {
+namespace {
+
+using Fields = std::tuple<float, double, std::complex<float>, std::complex<double>>;
+
+/// One memory block from which all vectors of a case are cut, so that a case can be copied and
+/// compared as a whole: 4 vectors, V of kCols columns, X and P of kShifts columns.
+template <Field T>
+struct Data {
+  static constexpr Index kCols = 9, kShifts = 3, kCombined = 4;
+  using Wide = WideOf<T>;
+
+  Data(Index size, Index offset, std::uint64_t seed)
+      : n(size),
+        first(offset),
+        memory(gaussian<T>(offset + (4 + kCols + 2 * kShifts) * (size + 1), seed)),
+        coefficients(gaussian<Wide>(64, seed + 1)),
+        results(32) {}
+
+  VectorView<T> vector(Index k) { return {memory.data() + first + k * (n + 1), n}; }
+  VectorView<T> x() { return vector(0); }
+  VectorView<T> y() { return vector(1); }
+  VectorView<T> z() { return vector(2); }
+  VectorView<T> w() { return vector(3); }
+  BlockView<T> block(Index start, Index cols) {
+    return {memory.data() + first + start * (n + 1), n, cols, n + 1};
+  }
+  BlockView<T> V() { return block(4, kCols); }
+  BlockView<T> X() { return block(4 + kCols, kShifts); }
+  BlockView<T> P() { return block(4 + kCols + kShifts, kShifts); }
+  BlockView<const Wide> S() { return {coefficients.data(), kCols, kCombined, kCols + 2}; }
+
+  Wide a() const { return coefficients[0]; }
+  Wide b() const { return coefficients[1]; }
+  Wide c() const { return coefficients[2]; }
+  Wide d() const { return coefficients[3]; }
+  std::span<Wide> slots(std::size_t start) { return std::span(coefficients).subspan(start); }
+  std::span<Wide> out() { return results; }
+
+  Index n, first;
+  std::vector<T> memory;
+  std::vector<Wide> coefficients;
+  std::vector<Wide> results;
+};
+
+/// What the sum is taken of decides how exact it is.
+enum class Sum { none, of_inputs, of_results };
+
+/// Calls test(name, kind of sum, operation) for every operation; operation(space, data) changes
+/// the data's vectors and puts reduced scalars in its results.
+template <Field T, class Test>
+void for_each_operation(const Test& test) {
+  using In = Data<T>;
+  test("copy", Sum::none, [](auto& s, In& d) { s.copy(d.x(), d.y()); });
+  test("fill", Sum::none, [](auto& s, In& d) { s.fill(d.a(), d.x()); });
+  test("scale", Sum::none, [](auto& s, In& d) { s.scale(d.a(), d.x()); });
+  test("axpby", Sum::none, [](auto& s, In& d) { s.axpby(d.a(), d.x(), d.b(), d.y()); });
+  test("axpby, b = 0", Sum::none, [](auto& s, In& d) { s.axpby(d.a(), d.x(), 0.0, d.y()); });
+  test("dot", Sum::of_inputs, [](auto& s, In& d) { d.results[0] = s.dot(d.x(), d.y()); });
+  test("real_dot", Sum::of_inputs, [](auto& s, In& d) { d.results[0] = s.real_dot(d.x(), d.y()); });
+  test("norm2", Sum::of_inputs, [](auto& s, In& d) { d.results[0] = s.norm2(d.x()); });
+  test("dots", Sum::of_inputs, [](auto& s, In& d) {
+    const auto sums = s.dots({{d.x(), d.y()}, {d.y(), d.y()}, {d.z(), d.x()}});
+    std::copy(sums.begin(), sums.end(), d.results.begin());
+  });
+  test("axpby_norm2", Sum::of_results,
+       [](auto& s, In& d) { d.results[0] = s.axpby_norm2(d.a(), d.x(), d.b(), d.y()); });
+  test("axpby_norm2, b = 0", Sum::of_results,
+       [](auto& s, In& d) { d.results[0] = s.axpby_norm2(d.a(), d.x(), 0.0, d.y()); });
+  test("axpy_norm2", Sum::of_results,
+       [](auto& s, In& d) { d.results[0] = s.axpy_norm2(d.a(), d.x(), d.y()); });
+  test("axpy_xpby", Sum::none,
+       [](auto& s, In& d) { s.axpy_xpby(d.a(), d.x(), d.y(), d.b(), d.z()); });
+  test("update3", Sum::of_results, [](auto& s, In& d) {
+    d.results[0] = s.update3(d.a(), d.x(), d.b(), d.y(), d.c(), d.z(), d.d(), d.w());
+  });
+  test("rotate2", Sum::none, [](auto& s, In& d) { s.rotate2(0.6, d.b(), d.x(), d.y()); });
+  test("multi_shift", Sum::none, [](auto& s, In& d) {
+    s.multi_shift(d.slots(0), d.slots(8), d.slots(16), d.x(), d.X(), d.P());
+  });
+  test("project", Sum::of_inputs, [](auto& s, In& d) { s.project(d.V(), d.w(), d.out()); });
+  test("subtract_project", Sum::of_results,
+       [](auto& s, In& d) { s.subtract_project(d.V(), d.slots(8), d.w(), d.out()); });
+  test("subtract_norm2", Sum::of_results,
+       [](auto& s, In& d) { d.results[0] = s.subtract_norm2(d.V(), d.slots(8), d.w()); });
+  test("axpy_columns", Sum::none, [](auto& s, In& d) { s.axpy_columns(d.V(), d.slots(8), d.y()); });
+  test("combine", Sum::none, [](auto& s, In& d) { s.combine(d.V(), d.S()); });
+  test("multiply", Sum::none, [](auto& s, In& d) { s.multiply(d.x(), d.y(), d.z()); });
+  test("multiply in place", Sum::none, [](auto& s, In& d) { s.multiply(d.x(), d.y(), d.y()); });
+  test("multiply_add", Sum::none,
+       [](auto& s, In& d) { s.multiply_add(d.a(), d.x(), d.y(), d.z()); });
+  test("add_squares", Sum::none, [](auto& s, In& d) { s.add_squares(d.a(), d.x(), d.y()); });
+  test("reciprocal", Sum::none, [](auto& s, In& d) {
+    for (Index i = 0; i < d.n; i += 5) d.x()[i] = T{};
+    s.reciprocal(d.x(), d.y());
+  });
+  test("cast to the same", Sum::none, [](auto& s, In& d) { s.template cast<T>(d.x(), d.y()); });
+  test("random_signs", Sum::none, [](auto& s, In& d) { s.random_signs({7, 3}, d.x()); });
+  test("random_uniform", Sum::none, [](auto& s, In& d) { s.random_uniform({7, 3}, d.x()); });
+}
+
+template <class T>
+double magnitude(T x) {
+  return std::abs(static_cast<WideOf<T>>(x));
+}
+
+/// Elements differ by a few roundings of the terms they are made of, sums by as many of the sum of
+/// the sizes of theirs.
+template <Field T>
+void compare(const std::string& name, Sum sum, const Data<T>& came, const Data<T>& expected) {
+  CAPTURE(name);
+  CAPTURE(came.n);
+  CAPTURE(came.first);
+  // Sizes of terms: gaussians and coefficients below 6, up to kCols + 1 terms.
+  constexpr double kTerms = 4.0;
+  double worst = 0.0;
+  for (std::size_t i = 0; i < came.memory.size(); ++i) {
+    const double scale = std::max(magnitude(expected.memory[i]), kTerms);
+    worst = std::max(worst, magnitude(static_cast<T>(came.memory[i] - expected.memory[i])) / scale);
+  }
+  CHECK(worst <= 8 * kEps<T>);
+
+  const double eps = sum == Sum::of_inputs ? kEps<double> : kEps<T>;
+  const double scale = kTerms * kTerms * static_cast<double>(came.n);
+  double worst_sum = 0.0;
+  for (std::size_t k = 0; k < came.results.size(); ++k) {
+    worst_sum = std::max(worst_sum, std::abs(came.results[k] - expected.results[k]));
+  }
+  if (sum == Sum::none) {
+    CHECK(worst_sum == 0.0);
+  } else {
+    CHECK(worst_sum <= 8 * eps * scale);
+  }
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+/// Restores the number of threads.
+struct Threads {
+  explicit Threads(Index count) : before(threads::num_threads()) {
+    threads::set_num_threads(count);
+  }
+  ~Threads() { threads::set_num_threads(before); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+  Index before;
+};
+
+static_assert(Space<HostSpace<float>> && Space<HostSpace<double>> &&
+              Space<HostSpace<std::complex<float>>> && Space<HostSpace<std::complex<double>>>);
+
+TEST_CASE_TEMPLATE_DEFINE("every operation equals the reference on every level", T, spaces_equal) {
+  for (const Index n : {0, 1, 7, 64, 1000, 4099, 70001}) {
+    const Index offset = n % 4;
+    const Data<T> data(n, offset, 11);
+    for_each_operation<T>([&](const std::string& name, Sum sum, const auto& operation) {
+      ReferenceSpace<T> reference;
+      Data<T> expected = data;
+      operation(reference, expected);
+      for (const Isa isa : kernels::supported_isas()) {
+        HostSpace<T> space(Comm{}, isa);
+        Data<T> came = data;
+        operation(space, came);
+        compare(std::string(name) + " on " + std::string(kernels::name(isa)), sum, came, expected);
+      }
+    });
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_equal, Fields);
+
+TEST_CASE_TEMPLATE_DEFINE("any start in memory", T, spaces_unaligned) {
+  for (const Index offset : {0, 1, 2, 3, 5}) {
+    const Data<T> data(131, offset, 12);
+    for_each_operation<T>([&](const std::string& name, Sum sum, const auto& operation) {
+      ReferenceSpace<T> reference;
+      HostSpace<T> space;
+      Data<T> expected = data, came = data;
+      operation(reference, expected);
+      operation(space, came);
+      compare(name, sum, came, expected);
+    });
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_unaligned, Fields);
+
+TEST_CASE_TEMPLATE_DEFINE("same bits for any number of threads", T, spaces_threads) {
+  for (const Index n : {Index{4099}, Index{70001}, Index{150001}}) {
+    const Data<T> data(n, 1, 13);
+    for_each_operation<T>([&](const std::string& name, Sum, const auto& operation) {
+      HostSpace<T> space;
+      Data<T> expected = data;
+      {
+        const Threads one(1);
+        operation(space, expected);
+      }
+      for (const Index count : {2, 7}) {
+        const Threads several(count);
+        Data<T> came = data;
+        operation(space, came);
+        CAPTURE(name);
+        CAPTURE(n);
+        CAPTURE(count);
+        CHECK(same_bits(came.memory, expected.memory));
+        CHECK(same_bits(came.results, expected.results));
+      }
+    });
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_threads, Fields);
+
+TEST_CASE_TEMPLATE_DEFINE("no operation allocates", T, spaces_allocations) {
+  const Threads two(2);
+  for (const Index n : {1000, 70001}) {
+    Data<T> data(n, 0, 14);
+    HostSpace<T> space;
+    space.norm2(data.x());  // starts the threads
+    for_each_operation<T>([&](const std::string& name, Sum, const auto& operation) {
+      CAPTURE(name);
+      CHECK(allocations_in([&] { operation(space, data); }) == 0);
+    });
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_allocations, Fields);
+
+TEST_CASE("the allocation counter counts") {
+  CHECK(allocations_in([] { std::vector<double> x(100); }) == 1);
+  CHECK(allocations_in([] { HostSpace<double>::allocate(100); }) > 0);
+}
+
+TEST_CASE_TEMPLATE_DEFINE("what is overwritten is not read", T, spaces_overwrite) {
+  const T nan = static_cast<T>(std::numeric_limits<double>::quiet_NaN());
+  for (const Isa isa : kernels::supported_isas()) {
+    HostSpace<T> space(Comm{}, isa);
+    const std::vector<T> x = gaussian<T>(1003, 15);
+    std::vector<T> y(x.size(), nan);
+    space.axpby(2.0, view(x), 0.0, view(y));
+    CHECK(all_finite(y));
+    y.assign(x.size(), nan);
+    CHECK(std::isfinite(space.axpby_norm2(2.0, view(x), 0.0, view(y))));
+    CHECK(all_finite(y));
+    y.assign(x.size(), nan);
+    space.axpby(1.0, view(x), 1.0, view(y));
+    CHECK(!all_finite(y));
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_overwrite, Fields);
+
+TEST_CASE_TEMPLATE_DEFINE("more columns than one sweep projects on", T, spaces_wide) {
+  const Index n = 2100, cols = 131;
+  const std::vector<T> v = gaussian<T>(n * cols, 16), w = gaussian<T>(n, 17);
+  const BlockView<const T> V{v.data(), n, cols, n};
+  const std::vector<WideOf<T>> h = gaussian<WideOf<T>>(cols, 18);
+  HostSpace<T> space;
+  ReferenceSpace<T> reference;
+  const auto run = [&](auto& s) {
+    std::vector<T> u = w;
+    std::vector<WideOf<T>> slots = h, g(h.size()), k(h.size());
+    s.project(V, view(w), k);
+    s.subtract_project(V, slots, view(u), g);
+    return std::tuple(u, g, k);
+  };
+  const auto [u, g, k] = run(space);
+  const auto [u0, g0, k0] = run(reference);
+  CHECK(distance(k, k0) <= 1e-13 * norm(k0));
+  CHECK(distance(u, u0) <= 20 * kEps<T> * norm(u0));
+  CHECK(distance(g, g0) <= 20 * kEps<T> * norm(g0));
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_wide, Fields);
+
+TEST_CASE("combining more columns than fit on the stack") {
+  using T = std::complex<double>;
+  const Index n = 3, cols = 4100;
+  const std::vector<T> v = gaussian<T>(n * cols, 19), s = gaussian<T>(cols * 2, 20);
+  std::vector<T> came = v, expected = v;
+  HostSpace<T>().combine({came.data(), n, cols, n}, {s.data(), cols, 2, cols});
+  ReferenceSpace<T>().combine({expected.data(), n, cols, n}, {s.data(), cols, 2, cols});
+  CHECK(distance(came, expected) <= 1e-14 * norm(expected));
+  CHECK(std::equal(came.begin() + 2 * n, came.end(), v.begin() + 2 * n));
+}
+
+TEST_CASE_TEMPLATE_DEFINE("cast between precisions", R, spaces_cast) {
+  const auto check = []<Field From, Field To>(const std::vector<From>& x, To) {
+    for (const Isa isa : kernels::supported_isas()) {
+      HostSpace<From> space(Comm{}, isa);
+      ReferenceSpace<From> reference;
+      std::vector<To> came(x.size()), expected(x.size());
+      space.cast(view(x), view(came));
+      reference.cast(view(x), view(expected));
+      CHECK(came == expected);
+    }
+  };
+  using Other = std::conditional_t<std::same_as<R, float>, double, float>;
+  check(gaussian<R>(1003, 21), Other{});
+  check(gaussian<std::complex<R>>(1003, 22), std::complex<Other>{});
+}
+TEST_CASE_TEMPLATE_INVOKE(spaces_cast, float, double);
+
+TEST_CASE_TEMPLATE_DEFINE("reciprocals at the ends of the range", T, spaces_reciprocal) {
+  using R = RealOf<T>;
+  // 1 / x is representable although |x|² is not.
+  const R large = std::sqrt(std::numeric_limits<R>::max()) * R{8}, small = R{1} / large;
+  const std::vector<T> x = {static_cast<T>(large), static_cast<T>(small), static_cast<T>(-large),
+                            T{}, static_cast<T>(R{1})};
+  for (const Isa isa : kernels::supported_isas()) {
+    HostSpace<T> space(Comm{}, isa);
+    std::vector<T> y(x.size());
+    space.reciprocal(view(x), view(y));
+    CHECK(magnitude(y[0]) == doctest::Approx(static_cast<double>(small)));
+    CHECK(magnitude(y[1]) == doctest::Approx(static_cast<double>(large)));
+    CHECK(std::real(y[2]) == doctest::Approx(-static_cast<double>(small)));
+    CHECK(y[3] == T{1});
+    CHECK(y[4] == T{1});
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_reciprocal, Fields);
+
+TEST_CASE_TEMPLATE_DEFINE("each reduction is one sum over the ranks", T, spaces_comm) {
+  Index calls = 0;
+  const auto two_ranks = [&](double* values, Index count) {
+    ++calls;
+    for (Index i = 0; i < count; ++i) values[i] *= 2.0;  // the other rank holds the same
+  };
+  HostSpace<T> alone, space(Comm{two_ranks});
+  const Data<T> data(3000, 0, 23);
+  for_each_operation<T>([&](const std::string& name, Sum sum, const auto& operation) {
+    CAPTURE(name);
+    Data<T> expected = data, came = data;
+    operation(alone, expected);
+    calls = 0;
+    operation(space, came);
+    CHECK(calls == (sum == Sum::none ? 0 : 1));
+    for (WideOf<T>& r : expected.results) r *= 2.0;
+    CHECK(came.results == expected.results);
+    CHECK(same_bits(came.memory, expected.memory));
+  });
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_comm, Fields);
+
+TEST_CASE("single-precision sums are taken in double precision") {
+  // In single precision the ones would be lost beside the first square.
+  std::vector<float> x(40001, 1.0f);
+  x[0] = 8192.0f;
+  HostSpace<float> space;
+  CHECK(space.norm2(view(x)) == 8192.0 * 8192.0 + 40000.0);
+  CHECK(space.dot(view(x), view(x)) == 8192.0 * 8192.0 + 40000.0);
+}
+
+TEST_CASE("memory is found by any address inside it") {
+  CHECK(HostSpace<double>::owner(nullptr) == nullptr);
+  double outside = 0.0;
+  CHECK(HostSpace<double>::owner(&outside) == nullptr);
+
+  std::shared_ptr<void> buffer = HostSpace<double>::allocate(800);
+  std::shared_ptr<void> other = HostSpace<double>::allocate(0);
+  auto* data = static_cast<double*>(buffer.get());
+  CHECK(reinterpret_cast<std::uintptr_t>(data) % 64 == 0);
+  CHECK(HostSpace<double>::owner(data) == buffer);
+  CHECK(HostSpace<float>::owner(data + 99) == buffer);
+  CHECK(HostSpace<double>::owner(data + 100) != buffer);
+  CHECK(HostSpace<double>::owner(other.get()) == other);
+
+  const std::shared_ptr<void> kept = HostSpace<double>::owner(data + 50);
+  buffer.reset();
+  CHECK(HostSpace<double>::owner(data) == kept);
+  data[0] = 1.0;  // still alive
+}
+
+TEST_CASE("memory is found no more once freed") {
+  std::shared_ptr<void> buffer = HostSpace<double>::allocate(1 << 20);
+  const void* address = buffer.get();
+  CHECK(HostSpace<double>::owner(address) == buffer);
+  buffer.reset();
+  CHECK(HostSpace<double>::owner(address) == nullptr);
+}
+
+TEST_CASE("the level can be forced" * doctest::skip()) {
+  const char* forced = std::getenv("RITZ_ISA");
+  REQUIRE(forced != nullptr);
+  CHECK(kernels::name(kernels::default_isa()) == forced);
+  std::vector<double> x(100, 2.0);
+  CHECK(HostSpace<double>().norm2(view(x)) == 400.0);
+}
+TEST_CASE("an unknown level is refused by name" * doctest::skip()) {
+  try {
+    HostSpace<double> space;
+    FAIL("the level was accepted");
+  } catch (const InvalidArgument& e) {
+    CHECK(std::string(e.what()).find("RITZ_ISA is \"v9\"") == 0);
+  }
+}
+TEST_CASE("RITZ_ISA") {
+  for (const Isa isa : kernels::supported_isas()) {
+    CHECK(run_test_case("the level can be forced", "RITZ_ISA", kernels::name(isa).data()) == 0);
+  }
+  CHECK(run_test_case("an unknown level is refused by name", "RITZ_ISA", "v9") == 0);
+  CHECK(run_test_case("the level can be forced", "RITZ_ISA", "v9") != 0);
+}
+
+TEST_CASE("a level that the processor lacks is refused") {
+  for (const Isa isa : {Isa::base, Isa::v3, Isa::v4}) {
+    const auto supported = kernels::supported_isas();
+    if (std::find(supported.begin(), supported.end(), isa) == supported.end()) {
+      CHECK_THROWS_AS(HostSpace<double>(Comm{}, isa), InvalidArgument);
+    } else {
+      CHECK_NOTHROW(HostSpace<double>(Comm{}, isa));
+    }
+  }
+  CHECK_THROWS_AS(kernels::tables(static_cast<Isa>(9)), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace ritz::testing
