@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ritz import _core
 from ritz.frameworks import Framework
 from ritz.frameworks.numpy import NUMPY
 
@@ -24,8 +25,14 @@ _FRAMEWORKS = {
 _DEVICE_ONLY = {"cupy", "cupyx", "numba.cuda"}
 _cache: dict[type[Any], Framework] = {np.ndarray: NUMPY, list: NUMPY, tuple: NUMPY}
 
-#: Element types of the core, and the names of its submodules.
-CODES = {"float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16"}
+# The element types, and the compiled methods for each.
+_CORES: dict[np.dtype[Any], Any] = {
+    np.dtype(np.float32): _core.f4,
+    np.dtype(np.float64): _core.f8,
+    np.dtype(np.complex64): _core.c8,
+    np.dtype(np.complex128): _core.c16,
+}
+_NATIVE = {dtype.name: dtype for dtype in _CORES}
 INT64_MAX = 2**63 - 1
 
 
@@ -85,6 +92,8 @@ def framework_of_function(function: Any) -> Framework | None:
 
 def element_type(dtype: Any, name: str) -> np.dtype[Any]:
     """Return the element type to work in: integers and booleans become float64, as in SciPy."""
+    if isinstance(dtype, np.dtype) and dtype in _CORES:
+        return dtype
     if type(dtype).__module__ == "torch":
         dtype = str(dtype).removeprefix("torch.")
     try:
@@ -93,9 +102,8 @@ def element_type(dtype: Any, name: str) -> np.dtype[Any]:
         raise TypeError(f"{name} has dtype {dtype!r}, which is no element type") from None
     if d.kind in "biu":
         return np.dtype(np.float64)
-    if d.name in CODES:
-        native: np.dtype[Any] = np.dtype(d.name)
-        return native
+    if d.name in _NATIVE:
+        return _NATIVE[d.name]
     advice = {
         "float16": "cast it to float32",
         "bfloat16": "cast it to float32",
@@ -106,6 +114,11 @@ def element_type(dtype: Any, name: str) -> np.dtype[Any]:
     raise TypeError(
         f"{name} has dtype {d}; ritz works in float32, float64, complex64 and complex128: {advice}"
     )
+
+
+def core(dtype: np.dtype[Any]) -> Any:
+    """Return the compiled methods for an element type."""
+    return _CORES[dtype]
 
 
 def array(value: Any, name: str) -> tuple[npt.NDArray[Any], Framework]:

@@ -129,7 +129,7 @@ class LinearProblem:
     @property
     def core(self) -> Any:
         """The compiled methods for this element type."""
-        return getattr(_core, _arrays.CODES[self.dtype.name])
+        return _arrays.core(self.dtype)
 
     def solution(self, x: npt.NDArray[Any]) -> Any:
         """Return x as the kind of array that b is, or `out`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ritz import _arrays, _core
+from ritz import _arrays
 from ritz._run import Callbacks, Watch, setting
 from ritz.operators import Binding, aslinearoperator, working_dtype
 from ritz.results import EigshResult, account_of
@@ -106,7 +106,7 @@ def eigsh(
         start, framework = _arrays.vector(v0, "v0", n, f"A of shape {A.shape}")
         dtype = working_dtype([A], [start.dtype])
         start = _arrays.cast(start, dtype, "v0")
-    core: Any = getattr(_core, _arrays.CODES[dtype.name])
+    core = _arrays.core(dtype)
     watch = Watch("eigsh", framework, callback, history, timeout, max_products)
     with (
         lent(workspace, "eigsh", dtype) as memory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ritz import _arrays, _core
+from ritz import _arrays
 from ritz._run import Callbacks, Watch, setting
 from ritz.operators import Binding, aslinearoperator
 from ritz.results import Estimate, account_of
@@ -75,7 +75,7 @@ def trace(
     samples = _arrays.integer(samples, "samples", 2)
     seed = _arrays.seed_of(seed)
     framework, dtype = setting(A, like)
-    core: Any = getattr(_core, _arrays.CODES[dtype.name])
+    core = _arrays.core(dtype)
     watch = Watch("trace", framework, callback, history, timeout, max_products)
     with (
         lent(workspace, "trace", dtype) as memory,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ritz import _arrays, _core
+from ritz import _arrays
 from ritz.frameworks import Framework
 from ritz.frameworks.numpy import NUMPY
 from ritz.results import Counts
@@ -45,7 +45,7 @@ class Binding:
     def __init__(self, dtype: np.dtype[Any], framework: Framework) -> None:
         self.dtype = dtype
         self.framework = framework
-        self.core: Any = getattr(_core, _arrays.CODES[dtype.name])
+        self.core: Any = _arrays.core(dtype)
         self._bound: dict[int, tuple[LinearOperator, Any]] = {}
 
     def __call__(self, a: LinearOperator) -> Any:
@@ -701,7 +701,8 @@ def working_dtype(
 ) -> np.dtype[Any]:
     """Return the element type of a run with these operators and vectors."""
     known = [a._node.dtype for a in operators if a is not None and a._node.dtype is not None]
-    return np.result_type(*known, *vectors) if known or vectors else np.dtype(np.float64)
+    different = {*known, *vectors} or {np.dtype(np.float64)}
+    return different.pop() if len(different) == 1 else np.result_type(*different)
 
 
 def memory_of(a: LinearOperator) -> Iterator[npt.NDArray[Any]]:
@@ -1066,7 +1067,7 @@ def native_operator(
     if type(fn).__name__ == "PyCapsule":
         if adjoint is not None:
             raise TypeError("adjoint is given, but a capsule brings its own; leave it out")
-        op = getattr(_core, _arrays.CODES[element.name]).Operator.capsule(fn)
+        op = _arrays.core(element).Operator.capsule(fn)
         came = (op.rows, op.cols)
         if shape is not None and _arrays.shape_pair(shape) != came:
             raise ValueError(f"shape is {shape}, but the capsule holds an operator of shape {came}")

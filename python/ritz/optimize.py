@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ritz import _arrays, _core
+from ritz import _arrays
 from ritz._run import Callbacks, Watch
 from ritz.frameworks import Framework
 from ritz.losses import HalfSquared, Loss
@@ -20,11 +20,6 @@ __all__ = ["EvaluationFailed", "least_squares", "minimize"]
 
 Function: TypeAlias = Callable[..., Any]
 _REASONS = ("none", "gradient", "cost", "step")
-_MET = {
-    "gradient": "the scaled gradient norm is within gtol",
-    "cost": "the cost changes by at most ftol of itself",
-    "step": "the step is at most xtol of the parameters",
-}
 
 
 class EvaluationFailed(Exception):
@@ -433,7 +428,7 @@ def _levenberg_marquardt(
         adapted = _AdaptedLoss(loss, framework)
     watch = Watch(method, framework, *watched)
     options["adapter"] = framework
-    core: Any = getattr(_core, _arrays.CODES[start.dtype.name])
+    core = _arrays.core(start.dtype)
     with lent(workspace, method, start.dtype) as memory, watch.running() as ending:
         try:
             model = _Model(name, fun, jac, jvp, vjp, linearize, preconditioner, start, framework)
@@ -453,12 +448,6 @@ def _levenberg_marquardt(
             "inner_iterations": outcome["inner_iterations"],
             "accepted": outcome["accepted"],
         }
-        if account["status"] is Status.converged:
-            met = _MET.get(account["reason"], account["status"].advice)
-            account["message"] = (
-                f"converged at iteration {account['iterations']}: cost {account['cost']:.6e}, "
-                f"gradient {account['gradient_norm']:.3e}; {met}"
-            )
         info = info_of(account["status"], account["iterations"])
         ending.result = result = LeastSquaresResult((framework.from_numpy(x), info), **account)
     return result

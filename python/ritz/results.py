@@ -168,7 +168,8 @@ class Result(tuple[Any, ...]):
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}: {self.message}"]
-        names = [n for n in self.__dict__ if n not in ("message", "status")]
+        hidden = {"message", "status"}
+        names = [n for n, v in self.__dict__.items() if n not in hidden and v is not None]
         width = max((len(n) for n in names), default=0)
         for name in names:
             value = self.__dict__[name]

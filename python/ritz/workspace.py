@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ritz import _arrays, _core
+from ritz import _arrays
 
 __all__ = ["Workspace"]
 
@@ -51,7 +51,7 @@ class Workspace:
         self.dtype = _arrays.element_type(dtype, "dtype")
         k = _arrays.integer(k, "k")
         basis = max(2 * k + 1, 20) if ncv is None else _arrays.integer(ncv, "ncv")
-        core: Any = getattr(_core, _arrays.CODES[self.dtype.name])
+        core = _arrays.core(self.dtype)
         self._core = core.workspace(_core_name(method), m, n, min(n, basis))
         self._busy = threading.Lock()
 

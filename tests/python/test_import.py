@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import ritz
+from ritz import _core
 
 
 def run(code):
@@ -55,3 +58,27 @@ def test_every_public_name_is_there():
 @pytest.mark.parametrize("name", [n for n in ritz.__all__ if callable(getattr(ritz, n))])
 def test_every_public_name_is_described(name):
     assert getattr(ritz, name).__doc__
+
+
+def test_the_stub_of_the_core_is_complete():
+    stub = ast.parse(Path(ritz.__file__).with_name("_core.pyi").read_text())
+    classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+
+    def members(name):
+        return {
+            node.name if isinstance(node, ast.FunctionDef) else node.target.id
+            for node in classes[name].body
+            if isinstance(node, ast.FunctionDef | ast.AnnAssign)
+        } - {"__init__"}
+
+    def public(value):
+        return {name for name in dir(value) if not name.startswith("_")}
+
+    named = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
+    named |= {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
+    named |= {name for name in classes if not name.startswith("_")}
+    assert named == public(_core)
+    for name in ("Monitor", "Iteration", "Workspace"):
+        assert members(name) == public(getattr(_core, name))
+    assert members("_Methods") == public(_core.f8)
+    assert members("_Operator") == public(_core.f8.Operator)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ritz
-from problems import spd, symmetric, vector
+from problems import rectangular, spd, symmetric, vector
 
 N = 60
 HARD = spd(N, 1e14)
@@ -63,6 +63,7 @@ def other_methods():
     A = ritz.LinearOperator((N, N), sleepy(HARD), sleepy(HARD), dtype=np.float64)
     large = ritz.block([[A, None], [None, ritz.identity(10**5)]])
     middle = symmetric(np.linspace(0, 1, N))
+    tall = rectangular(400, 300, 1e8)
 
     def jvp(x, v):
         time.sleep(0.002)
@@ -83,10 +84,21 @@ def other_methods():
             forcing=0,
             max_iterations=10**9,
         ),
+        # Products of a matrix run no Python code in which a signal could be noticed.
+        "compiled": lambda: ritz.least_squares(
+            lambda x: tall @ x - 1.0,
+            np.zeros(300),
+            lambda x: tall,
+            ftol=0,
+            xtol=0,
+            gtol=0,
+            forcing=0,
+            max_inner=10**9,
+        ),
     }
 
 
-@pytest.mark.parametrize("method", ["lsmr", "trace", "eigsh", "least_squares"])
+@pytest.mark.parametrize("method", ["lsmr", "trace", "eigsh", "least_squares", "compiled"])
 def test_ctrl_c_in_the_other_methods(method):
     run = other_methods()[method]
     timer = interrupt_after(0.1)
