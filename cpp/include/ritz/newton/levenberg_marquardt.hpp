@@ -226,9 +226,13 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     inner.quadratic_rtol = n <= opt.probes ? std::min(opt.forcing, kExactForcing) : opt.forcing;
     inner.max_iterations = opt.max_inner;
     inner.verify = false;
+    // Time and products run out inside a step too; the step as far as it came is tried all the same.
+    Monitor within;
+    within.timeout = monitor.timeout - clock.seconds();
+    within.max_products = std::max<Index>(1, (monitor.max_products - out.products.total()) / 2);
     space.axpby(-1.0, g, 0.0, x_trial);
-    const CgOutcome step = cg(space, damped_gauss_newton, ConstVector(x_trial), d, cg_ws, inner, {},
-                              preconditioner);
+    const CgOutcome step = cg(space, damped_gauss_newton, ConstVector(x_trial), d, cg_ws, inner,
+                              within, preconditioner);
     out.inner_iterations += step.iterations;
     if (step.status == Status::nonfinite) return finish(Status::nonfinite, k + 1);
 
@@ -236,6 +240,9 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     const double step_D = norm_in(D, d);
     const double predicted = step.model_decrease + lambda / 2.0 * step_D * step_D;
     if (!(predicted > 0.0)) return finish(Status::stagnation, k + 1);
+    // What the model promises without damping, whose part in shortening the step is 1 / (1 + λ): with
+    // wrong derivatives radius, predicted decrease and change vanish together, and mean nothing.
+    const double promised = (1.0 + lambda) * predicted;
     space.axpby(1.0, x, 0.0, x_trial);
     space.axpby(1.0, d, 1.0, x_trial);
     const double cost = cost_at(x_trial, z_trial);
@@ -270,7 +277,7 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
       shrink = 2.0;
       if (out.residual <= out.target) {
         met = Reason::gradient;
-      } else if (std::max(change, predicted) <= opt.ftol * before) {
+      } else if (std::max(change, promised) <= opt.ftol * before) {
         met = Reason::cost;
         out.residual = std::max(change, predicted) / before;
         out.target = opt.ftol;
@@ -282,11 +289,8 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     } else {
       // Rounding in the cost hides a decrease this small: nothing better can be told from here.
       constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
-      if (std::isfinite(cost) && predicted <= std::min(opt.ftol, 10.0 * kEps) * out.cost &&
-          std::abs(change) <= 10.0 * kEps * out.cost) {
+      if (promised <= opt.ftol * out.cost && std::abs(change) <= 10.0 * kEps * out.cost) {
         met = Reason::cost;
-        out.residual = predicted / out.cost;
-        out.target = opt.ftol;
       }
       radius /= shrink;
       shrink *= 2.0;
