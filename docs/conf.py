@@ -15,7 +15,6 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "sphinx_autodoc_typehints",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
@@ -28,5 +27,5 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = True
-always_use_bars_union = True
-typehints_defaults = "comma"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
