@@ -589,6 +589,8 @@ class LinearOperator:
         if _is_operator(other):
             left = aslinearoperator(other, "the left operand")
             return LinearOperator._of(_Product(left, self), (left.shape[0], self.shape[1]))
+        if not hasattr(other, "ndim"):
+            other = np.asarray(other)
         x = other if other.ndim == 1 else other.T
         y = self.T._apply(x, False)
         return y if y.ndim == 1 else y.T

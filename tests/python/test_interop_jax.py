@@ -218,3 +218,10 @@ def test_eigsh_of_an_array():
     res = ritz.eigsh(a, 2)
     assert isinstance(res.V, jax.Array)
     np.testing.assert_allclose(res.w, np.linspace(0, 1, 40)[-2:], atol=1e-12)
+
+
+def test_products_from_the_left():
+    a = jnp.arange(12.0).reshape(4, 3)
+    A = ritz.aslinearoperator(a)
+    np.testing.assert_allclose(jnp.ones(4) @ A, jnp.ones(4) @ a)
+    np.testing.assert_allclose(jnp.ones((2, 4)) @ A, jnp.ones((2, 4)) @ a)

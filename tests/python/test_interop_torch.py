@@ -216,3 +216,19 @@ def test_eigsh_of_a_tensor():
     res = ritz.eigsh(a, 2)
     assert type(res.w) is torch.Tensor
     torch.testing.assert_close(res.w, torch.linalg.eigvalsh(a)[-2:])
+
+
+def test_products_from_the_left():
+    a = torch.arange(12, dtype=torch.float64).reshape(4, 3)
+    A = ritz.aslinearoperator(a)
+    u = torch.ones(4, dtype=torch.float64)
+    torch.testing.assert_close(u @ A, u @ a)
+    torch.testing.assert_close(torch.stack([u, 2 * u]) @ A, torch.stack([u, 2 * u]) @ a)
+
+
+def test_transforms_are_refused():
+    _, b = problem()
+    with pytest.raises(TypeError, match=r"outside of torch.func transforms"):
+        torch.vmap(lambda v: ritz.cg(np.eye(30), v).x)(torch.stack([b, b]))
+    with pytest.raises(TypeError, match=r"requires grad"):
+        torch.func.grad(lambda v: ritz.cg(np.eye(30), v).x.sum())(b)

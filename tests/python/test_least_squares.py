@@ -310,3 +310,24 @@ def test_a_loss_of_ones_own():
     )
     assert res.converged
     assert np.linalg.norm(a.T @ Huberish().gradient(a @ res.x - b)) < 1e-4
+
+
+@pytest.mark.parametrize("which", ["jvp", "vjp"])
+@pytest.mark.parametrize("at", [4, 12])
+def test_nonfinite_products_end_the_run_and_name_the_iteration(which, at):
+    calls = []
+
+    def spoiled(f):
+        def g(x, v):
+            calls.append(1)
+            return f(x, v) * (np.nan if len(calls) == at else 1.0)
+
+        return g
+
+    p = products(JAC)
+    p[which] = spoiled(p[which])
+    res = ritz.least_squares(FUN, START, **p)
+    assert res.status is Status.nonfinite
+    assert res.info < 0
+    assert f"at iteration {res.iterations}:" in res.message
+    assert np.isfinite(res.x).all()

@@ -309,3 +309,13 @@ def test_repr_shows_the_expression():
     assert "4×3" in text
     assert "2·closures(matvec, rmatvec) + closures(matvec, rmatvec)·I" in text
     assert "any dtype" in repr(ritz.identity(2))
+
+
+def test_products_with_arrays_and_sparse_matrices_from_the_left():
+    a = dense(4, 3)
+    A = ritz.aslinearoperator(a)
+    np.testing.assert_allclose(np.ones((2, 4)) @ A, np.ones((2, 4)) @ a)
+    np.testing.assert_allclose([1.0, 2, 3, 4] @ A, [1.0, 2, 3, 4] @ a)
+    assert_is(sp.csr_array(np.diag([1.0, 2, 3, 4])) @ A, np.diag([1.0, 2, 3, 4]) @ a)
+    assert_is(sp.csr_array(a) + A, 2 * a)
+    assert_is(np.array(2.0) * A, 2 * a)

@@ -32,7 +32,13 @@ class Torch(Framework):
                 f"{name} has dtype {array.dtype}; ritz works in float32, float64, complex64 and "
                 f"complex128: cast it, e.g. {name}.float()"
             )
-        result: npt.NDArray[Any] = array.resolve_conj().resolve_neg().numpy()
+        try:
+            result: npt.NDArray[Any] = array.resolve_conj().resolve_neg().numpy()
+        except RuntimeError as error:
+            raise TypeError(
+                f"{name} is a tensor without memory of its own ({error}); call ritz outside of "
+                "torch.func transforms, on plain tensors"
+            ) from None
         return result
 
     def from_numpy(self, array: npt.NDArray[Any]) -> torch.Tensor:
