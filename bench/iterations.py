@@ -28,7 +28,11 @@ ROUNDS = 15
 def machine() -> dict[str, Any]:
     """Describe the machine well enough to compare two results."""
     cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").open()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     return {
@@ -105,7 +109,10 @@ def iterations() -> list[dict[str, Any]]:
         closure = lambda v, d=d: d * v  # noqa: E731
         A = ritz.LinearOperator((n, n), matvec=closure, dtype=np.float64)
         filling = ritz.LinearOperator(
-            (n, n), matvec=lambda v, out, d=d: np.multiply(d, v, out=out), dtype=np.float64, out=True
+            (n, n),
+            matvec=lambda v, out, d=d: np.multiply(d, v, out=out),
+            dtype=np.float64,
+            out=True,
         )
         native = ritz.diagonal(d)
         theirs = spla.LinearOperator((n, n), matvec=closure, dtype=np.float64)

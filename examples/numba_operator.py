@@ -37,5 +37,7 @@ A = ritz.native_operator(shifted_laplacian, (N, N), dtype=np.float64)
 b = np.sin(0.001 * np.arange(N))
 result = ritz.cg(A, b, rtol=1e-10)
 print(result.message)
-print("products:", result.products.matvec, "relative residual:", result.residual / np.linalg.norm(b))
+print(
+    "products:", result.products.matvec, "relative residual:", result.residual / np.linalg.norm(b)
+)
 assert result.info == 0
