@@ -15,7 +15,6 @@ import argparse
 import json
 import lzma
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -28,6 +27,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "python"))
+
+from machine import describe  # noqa: E402
 
 import bal  # noqa: E402
 import nist  # noqa: E402
@@ -145,27 +146,6 @@ def in_child(command: list[str]) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def machine() -> dict[str, Any]:
-    """Describe the machine well enough to compare two results."""
-    import scipy
-
-    import ritz
-
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": 1,
-        "isa": ritz._core.isa(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "ritz": ritz.__version__,
-    }
-
-
 def main() -> None:
     """Print the numbers, and write them where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -195,7 +175,7 @@ def main() -> None:
 
     report = {
         "problem": "BAL Dubrovnik-16: 66,462 parameters, 167,436 residuals; optimum 18,033.90",
-        "machine": machine(),
+        "machine": describe(threads=1),
         "ftol": FTOL,
         "runs": runs,
     }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -17,33 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 import scipy.sparse.linalg as spla
+from machine import describe
 
 import ritz
 
 ROUNDS = 15
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine well enough to compare two results."""
-    cpu = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").open()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    return {
-        "cpu": cpu,
-        "threads": ritz.num_threads(),
-        "isa": ritz._core.isa(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "ritz": ritz.__version__,
-    }
 
 
 def medians(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
@@ -146,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     arguments = parser.parse_args()
-    report = {"machine": machine(), "callbacks": callbacks(), "cg": iterations()}
+    report = {"machine": describe(), "callbacks": callbacks(), "cg": iterations()}
     text = json.dumps(report, indent=2)
     print(text)
     if arguments.json:
