@@ -15,6 +15,7 @@ from ritz import _core
 from ritz._core import CallbackFailed, num_threads, set_num_threads
 from ritz.eigen import eigsh
 from ritz.functions import trace
+from ritz.native import native_operator
 from ritz.operators import (
     GaussNewton,
     Jacobian,
@@ -23,7 +24,6 @@ from ritz.operators import (
     block,
     diagonal,
     identity,
-    native_operator,
 )
 from ritz.optimize import EvaluationFailed, least_squares, minimize
 from ritz.results import (

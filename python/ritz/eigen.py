@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ritz import _arrays
+from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
-from ritz.operators import Binding, aslinearoperator, working_dtype
+from ritz.operators import aslinearoperator, working_dtype
 from ritz.results import EigshResult, account_of
 from ritz.solve import require_self_adjoint
 from ritz.workspace import Workspace, lent
@@ -134,7 +135,8 @@ def eigsh(
         account = account_of(outcome, watch.history)
         account |= {
             "residuals": residuals,
-            "bounds": residuals + np.finfo(real).eps * np.abs(w),
+            # Rounding in w, in the vectors and in the residual's own evaluation: a few eps ‖A‖.
+            "bounds": residuals + 8.0 * np.finfo(real).eps * outcome["norm_a"],
             "restarts": outcome["restarts"],
             "norm_a": outcome["norm_a"],
         }

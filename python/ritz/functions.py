@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ritz import _arrays
+from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
-from ritz.operators import Binding, aslinearoperator
+from ritz.operators import aslinearoperator
 from ritz.results import Estimate, account_of
 from ritz.workspace import Workspace, lent
 

@@ -6,17 +6,15 @@ its run, which makes compiled nodes out of it; products are counted by those nod
 
 from __future__ import annotations
 
-import ctypes
 import numbers
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ritz import _arrays
+from ritz import _arrays, _nodes
+from ritz._nodes import Binding, Closure
 from ritz.frameworks import Framework
 from ritz.frameworks.numpy import NUMPY
 from ritz.results import Counts
@@ -29,395 +27,7 @@ __all__ = [
     "block",
     "diagonal",
     "identity",
-    "native_operator",
 ]
-
-Closure = Callable[..., Any]
-
-
-class Binding:
-    """The compiled operators of one run, for one element type and one framework's vectors.
-
-    As a context manager: on leaving, also by an exception, the products made are added to the
-    operators' counts.
-    """
-
-    def __init__(self, dtype: np.dtype[Any], framework: Framework) -> None:
-        self.dtype = dtype
-        self.framework = framework
-        self.core: Any = _arrays.core(dtype)
-        self._bound: dict[int, tuple[LinearOperator, Any]] = {}
-
-    def __call__(self, a: LinearOperator) -> Any:
-        """Return the compiled operator of `a`; the same one each time."""
-        known = self._bound.get(id(a))
-        if known is not None:
-            return known[1]
-        op = a._node.bind(self)
-        self._bound[id(a)] = (a, op)
-        a._counter.watch(op)
-        return op
-
-    def __enter__(self) -> Binding:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for a, op in self._bound.values():
-            a._counter.retire(op)
-
-    def scalar(self, c: complex, what: str) -> complex | float:
-        """Return a coefficient as the run's element type takes it."""
-        if self.dtype.kind == "c":
-            return c
-        if c.imag != 0.0:
-            raise TypeError(
-                f"{what} is {c}, but the run works in {self.dtype}: declare the operator complex, "
-                "dtype=numpy.complex128"
-            )
-        return c.real
-
-
-class _Counter:
-    """Products of one operator: of runs that ended, and of those that go on."""
-
-    def __init__(self) -> None:
-        self._ended = (0, 0, 0)
-        self._running: dict[int, Any] = {}
-        self._lock = threading.Lock()
-
-    def watch(self, op: Any) -> None:
-        with self._lock:
-            self._running[id(op)] = op
-
-    def retire(self, op: Any) -> None:
-        with self._lock:
-            if self._running.pop(id(op), None) is not None:
-                a, b, c = op.counts()
-                self._ended = (self._ended[0] + a, self._ended[1] + b, self._ended[2] + c)
-
-    def counts(self) -> Counts:
-        with self._lock:
-            rows = [self._ended, *(op.counts() for op in self._running.values())]
-        return Counts(*(sum(column) for column in zip(*rows, strict=True)))
-
-
-# ------------------------------------------------------------------------------------------- nodes
-
-
-class _Node:
-    """What an operator is made of; `dtype` is None where any element type will do."""
-
-    dtype: np.dtype[Any] | None = None
-    framework: Framework | None = None
-    operands: tuple[LinearOperator, ...] = ()
-
-    def bind(self, run: Binding) -> Any:
-        raise NotImplementedError
-
-    def text(self) -> str:
-        raise NotImplementedError
-
-    def memory(self) -> Iterator[npt.NDArray[Any]]:
-        """Yield the arrays that products read."""
-        for a in self.operands:
-            yield from a._node.memory()
-
-    def adopt(self, *operands: LinearOperator) -> None:
-        """Take operands, and what they say about element types and frameworks."""
-        self.operands = operands
-        self.dtype = _common_dtype([a._node.dtype for a in operands])
-        for a in operands:
-            self.framework = self.framework or a._node.framework
-
-
-def _common_dtype(dtypes: Sequence[np.dtype[Any] | None]) -> np.dtype[Any] | None:
-    known = [d for d in dtypes if d is not None]
-    return np.result_type(*known) if known else None
-
-
-def _text(a: LinearOperator) -> str:
-    return f"({a._node.text()})" if isinstance(a._node, _Sum) else a._node.text()
-
-
-class _Closures(_Node):
-    def __init__(
-        self,
-        shape: tuple[int, int],
-        functions: tuple[Closure | None, Closure | None, Closure | None, Closure | None],
-        dtype: np.dtype[Any] | None,
-        framework: Framework | None,
-        out: bool,
-        name: str,
-    ) -> None:
-        self.shape, self.functions, self.dtype = shape, functions, dtype
-        self.framework, self.out, self.name = framework, out, name
-
-    def bind(self, run: Binding) -> Any:
-        framework = self.framework or run.framework
-        if self.dtype is not None and self.dtype != run.dtype:
-            raise TypeError(
-                f"{self.name or 'an operator'} is declared to work in {self.dtype}, but this run "
-                f"works in {run.dtype}: pass vectors of {self.dtype}, or declare the operator with "
-                f"dtype=numpy.{run.dtype}"
-            )
-        framework.check_callable_now()
-        adapt = framework.closure
-        if self.out:
-            for name, f in zip(("matvec", "rmatvec"), self.functions[:2], strict=True):
-                if f is not None:
-                    framework.filling(f, self.name + name)
-        functions = [f if f is None else adapt(f) for f in self.functions]
-        return run.core.Operator.closure(*self.shape, *functions, self.out, framework, self.name)
-
-    def text(self) -> str:
-        names = ("matvec", "rmatvec", "matmat", "rmatmat")
-        given = [n for n, f in zip(names, self.functions, strict=True) if f is not None]
-        return f"closures({', '.join(given)})"
-
-
-class _Arrays(_Node):
-    """Operators over arrays, which are converted once for each element type."""
-
-    def __init__(self, values: npt.NDArray[Any], framework: Framework | None) -> None:
-        self.values = values
-        self.dtype = values.dtype
-        self.framework = framework
-        self._converted = {values.dtype: values}
-
-    def converted(self, run: Binding, what: str) -> npt.NDArray[Any]:
-        values = self._converted.get(run.dtype)
-        if values is None:
-            values = self._converted[run.dtype] = _arrays.cast(self.values, run.dtype, what)
-        return values
-
-    def memory(self) -> Iterator[npt.NDArray[Any]]:
-        yield self.values
-
-
-class _Dense(_Arrays):
-    def __init__(self, values: npt.NDArray[Any], framework: Framework | None) -> None:
-        if not (values.flags.c_contiguous or values.flags.f_contiguous):
-            values = np.ascontiguousarray(values)
-        super().__init__(values, framework)
-
-    def bind(self, run: Binding) -> Any:
-        return run.core.Operator.dense(self.converted(run, "the matrix"))
-
-    def text(self) -> str:
-        return "dense"
-
-
-class _Sparse(_Arrays):
-    def __init__(
-        self,
-        layout: str,
-        shape: tuple[int, int],
-        indptr: npt.NDArray[Any],
-        indices: npt.NDArray[Any],
-        values: npt.NDArray[Any],
-        framework: Framework | None = None,
-    ) -> None:
-        super().__init__(np.ascontiguousarray(values), framework)
-        wide = indptr.dtype != np.int32 or indices.dtype != np.int32
-        self.index = np.dtype(np.int64 if wide else np.int32)
-        self.layout, self.shape = layout, shape
-        self.indptr = np.ascontiguousarray(indptr, self.index)
-        self.indices = np.ascontiguousarray(indices, self.index)
-        self._compiled: dict[np.dtype[Any], Any] = {}
-
-    def bind(self, run: Binding) -> Any:
-        # Kept from run to run: it makes a transposed copy for the products that need one.
-        kept = self._compiled.get(run.dtype)
-        if kept is None:
-            make = getattr(run.core, f"{self.layout}_{self.index}")
-            values = self.converted(run, "the matrix")
-            kept = self._compiled[run.dtype] = make(*self.shape, self.indptr, self.indices, values)
-        return kept.recounted()
-
-    def text(self) -> str:
-        return f"{self.layout}({self.values.size} entries)"
-
-    def memory(self) -> Iterator[npt.NDArray[Any]]:
-        yield from (self.values, self.indptr, self.indices)
-
-
-class _Native(_Node):
-    def __init__(
-        self,
-        shape: tuple[int, int],
-        dtype: np.dtype[Any],
-        addresses: tuple[int, int, int],
-        capsule: Any,
-        kept: Any,
-    ) -> None:
-        self.shape, self.dtype, self.addresses = shape, dtype, addresses
-        self.capsule, self.kept = capsule, kept
-
-    def bind(self, run: Binding) -> Any:
-        if self.dtype != run.dtype:
-            raise TypeError(
-                f"the native operator works in {self.dtype}, but this run works in {run.dtype}: "
-                f"pass vectors of {self.dtype}"
-            )
-        if self.capsule is not None:
-            return run.core.Operator.capsule(self.capsule)
-        return run.core.Operator.native(*self.shape, *self.addresses, self.kept)
-
-    def text(self) -> str:
-        return "native"
-
-
-class _Identity(_Node):
-    def __init__(self, n: int, dtype: np.dtype[Any] | None) -> None:
-        self.n, self.dtype = n, dtype
-
-    def bind(self, run: Binding) -> Any:
-        return run.core.Operator.identity(self.n)
-
-    def text(self) -> str:
-        return "I"
-
-
-class _Diagonal(_Arrays):
-    def bind(self, run: Binding) -> Any:
-        return run.core.Operator.diagonal(self.converted(run, "the diagonal"))
-
-    def text(self) -> str:
-        return "diagonal"
-
-
-class _Scaled(_Node):
-    def __init__(self, a: LinearOperator, c: complex) -> None:
-        self.adopt(a)
-        self.c = c
-        if c.imag != 0.0 and self.dtype is not None:
-            self.dtype = np.result_type(self.dtype, np.complex64)
-
-    def bind(self, run: Binding) -> Any:
-        return run(self.operands[0]).scaled(run.scalar(self.c, "a coefficient"))
-
-    def text(self) -> str:
-        return f"{_coefficient(self.c)}·{_text(self.operands[0])}"
-
-
-class _Sum(_Node):
-    def __init__(self, a: LinearOperator, b: LinearOperator, c: float) -> None:
-        if a.shape != b.shape:
-            raise ValueError(f"operators of shapes {a.shape} and {b.shape} cannot be added")
-        self.adopt(a, b)
-        self.c = c
-
-    def bind(self, run: Binding) -> Any:
-        a, b = self.operands
-        return run(a).plus(run(b), self.c)
-
-    def text(self) -> str:
-        a, b = self.operands
-        return f"{a._node.text()} {'+' if self.c > 0 else '−'} {_text(b)}"
-
-
-class _Shifted(_Node):
-    def __init__(self, a: LinearOperator, mu: complex) -> None:
-        a.require_square("shifted")
-        self.adopt(a)
-        self.mu = mu
-        if mu.imag != 0.0 and self.dtype is not None:
-            self.dtype = np.result_type(self.dtype, np.complex64)
-
-    def bind(self, run: Binding) -> Any:
-        return run(self.operands[0]).shifted(run.scalar(self.mu, "the shift"))
-
-    def text(self) -> str:
-        return f"({self.operands[0]._node.text()} + {_coefficient(self.mu)}·I)"
-
-
-class _Product(_Node):
-    def __init__(self, a: LinearOperator, b: LinearOperator) -> None:
-        if a.shape[1] != b.shape[0]:
-            raise ValueError(
-                f"operators of shapes {a.shape} and {b.shape} cannot be multiplied: the left one "
-                f"has {a.shape[1]} columns, the right one {b.shape[0]} rows"
-            )
-        self.adopt(a, b)
-
-    def bind(self, run: Binding) -> Any:
-        a, b = self.operands
-        return run(a).times(run(b))
-
-    def text(self) -> str:
-        a, b = self.operands
-        return f"{_text(a)}·{_text(b)}"
-
-
-class _Adjoint(_Node):
-    def __init__(self, a: LinearOperator) -> None:
-        self.adopt(a)
-
-    def bind(self, run: Binding) -> Any:
-        return run(self.operands[0]).adjoint()
-
-    def text(self) -> str:
-        return f"({self.operands[0]._node.text()})ᴴ"
-
-
-class _Transpose(_Adjoint):
-    def bind(self, run: Binding) -> Any:
-        op = run(self.operands[0]).adjoint()
-        return op.conjugate() if run.dtype.kind == "c" else op
-
-    def text(self) -> str:
-        return f"({self.operands[0]._node.text()})ᵀ"
-
-
-class _Block(_Node):
-    def __init__(
-        self,
-        heights: list[int],
-        widths: list[int],
-        parts: list[tuple[int, int, LinearOperator]],
-    ) -> None:
-        self.adopt(*(a for _, _, a in parts))
-        self.heights, self.widths = heights, widths
-        self.places = [(i, j) for i, j, _ in parts]
-
-    def bind(self, run: Binding) -> Any:
-        parts = [(i, j, run(a)) for (i, j), a in zip(self.places, self.operands, strict=True)]
-        return run.core.Operator.block(self.heights, self.widths, parts)
-
-    def text(self) -> str:
-        grid = [["0"] * len(self.widths) for _ in self.heights]
-        for (i, j), a in zip(self.places, self.operands, strict=True):
-            grid[i][j] = a._node.text()
-        return "[" + "; ".join(", ".join(row) for row in grid) + "]"
-
-
-class _GaussNewton(_Node):
-    def __init__(
-        self, jacobian: LinearOperator, loss_hessian: LinearOperator | None, damping: float
-    ) -> None:
-        self.adopt(jacobian, *([] if loss_hessian is None else [loss_hessian]))
-        self.damping = damping
-
-    def bind(self, run: Binding) -> Any:
-        jacobian, *hessian = (run(a) for a in self.operands)
-        return jacobian.gauss_newton(hessian[0] if hessian else None, self.damping)
-
-    def text(self) -> str:
-        middle = "H·" if len(self.operands) == 2 else ""
-        damping = f" + {self.damping:g}·I" if self.damping else ""
-        return f"Jᵀ·{middle}J{damping}"
-
-
-def _coefficient(c: complex) -> str:
-    return f"{c.real:g}" if c.imag == 0.0 else f"{c:g}"
-
-
-# ---------------------------------------------------------------------------------------- operators
 
 
 class LinearOperator:
@@ -469,8 +79,8 @@ class LinearOperator:
     __array_ufunc__ = None
     ndim = 2
 
-    _node: _Node
-    _counter: _Counter
+    _node: _nodes.Node
+    _counter: _nodes.Counter
     shape: tuple[int, int]
     symmetric: bool | None
 
@@ -515,16 +125,22 @@ class LinearOperator:
         if kind is None:
             kind = next((k for f in functions if (k := _arrays.framework_of_function(f))), None)
         element = None if dtype is None else _arrays.element_type(dtype, "dtype")
-        self._set(_Closures(shape, functions, element, kind, bool(out), name), shape, symmetric)
+        self._set(
+            _nodes.Closures(shape, functions, element, kind, bool(out), name), shape, symmetric
+        )
 
-    def _set(self, node: _Node, shape: tuple[int, int], symmetric: bool | None = None) -> None:
+    def _set(
+        self, node: _nodes.Node, shape: tuple[int, int], symmetric: bool | None = None
+    ) -> None:
         self._node = node
-        self._counter = _Counter()
+        self._counter = _nodes.Counter()
         self.shape = shape
         self.symmetric = symmetric
 
     @staticmethod
-    def _of(node: _Node, shape: tuple[int, int], symmetric: bool | None = None) -> LinearOperator:
+    def _of(
+        node: _nodes.Node, shape: tuple[int, int], symmetric: bool | None = None
+    ) -> LinearOperator:
         self = LinearOperator.__new__(LinearOperator)
         self._set(node, shape, symmetric)
         return self
@@ -582,13 +198,13 @@ class LinearOperator:
     def __matmul__(self, other: Any) -> Any:
         if isinstance(other, LinearOperator) or _is_operator(other):
             right = aslinearoperator(other, "the right operand")
-            return LinearOperator._of(_Product(self, right), (self.shape[0], right.shape[1]))
+            return LinearOperator._of(_nodes.Product(self, right), (self.shape[0], right.shape[1]))
         return self._apply(other, False)
 
     def __rmatmul__(self, other: Any) -> Any:
         if _is_operator(other):
             left = aslinearoperator(other, "the left operand")
-            return LinearOperator._of(_Product(left, self), (left.shape[0], self.shape[1]))
+            return LinearOperator._of(_nodes.Product(left, self), (left.shape[0], self.shape[1]))
         if not hasattr(other, "ndim"):
             other = np.asarray(other)
         x = other if other.ndim == 1 else other.T
@@ -625,16 +241,18 @@ class LinearOperator:
         """The adjoint Aᴴ."""
         if self.symmetric:
             return self
-        if type(self._node) is _Adjoint:
+        if type(self._node) is _nodes.Adjoint:
             return self._node.operands[0]
-        return LinearOperator._of(_Adjoint(self), (self.shape[1], self.shape[0]))
+        return LinearOperator._of(_nodes.Adjoint(self), (self.shape[1], self.shape[0]))
 
     @property
     def T(self) -> LinearOperator:
         """The transpose Aᵀ."""
-        if type(self._node) is _Transpose:
+        if type(self._node) is _nodes.Transpose:
             return self._node.operands[0]
-        return LinearOperator._of(_Transpose(self), (self.shape[1], self.shape[0]), self.symmetric)
+        return LinearOperator._of(
+            _nodes.Transpose(self), (self.shape[1], self.shape[0]), self.symmetric
+        )
 
     def adjoint(self) -> LinearOperator:
         """Return Aᴴ."""
@@ -648,7 +266,7 @@ class LinearOperator:
         """Return A + μ I."""
         c = _scalar(mu, "mu")
         return LinearOperator._of(
-            _Shifted(self, c), self.shape, self.symmetric if c.imag == 0.0 else None
+            _nodes.Shifted(self, c), self.shape, self.symmetric if c.imag == 0.0 else None
         )
 
     def damped(self, lam: complex) -> LinearOperator:
@@ -676,7 +294,7 @@ class LinearOperator:
             )
         b = aslinearoperator(other, "the other operand")
         return LinearOperator._of(
-            _Sum(self, b, sign), self.shape, (self.symmetric and b.symmetric) or None
+            _nodes.Sum(self, b, sign), self.shape, (self.symmetric and b.symmetric) or None
         )
 
     def __mul__(self, other: Any) -> LinearOperator:
@@ -686,7 +304,7 @@ class LinearOperator:
             )
         c = complex(other)
         return LinearOperator._of(
-            _Scaled(self, c), self.shape, self.symmetric if c.imag == 0.0 else None
+            _nodes.Scaled(self, c), self.shape, self.symmetric if c.imag == 0.0 else None
         )
 
     __rmul__ = __mul__
@@ -857,7 +475,7 @@ class GaussNewton(LinearOperator):
                 f"loss_hessian has shape {self.loss_hessian.shape}; a model with {m} outputs needs "
                 f"({m}, {m})"
             )
-        node = _GaussNewton(
+        node = _nodes.GaussNewton(
             self.jacobian, self.loss_hessian, _arrays.nonnegative(damping, "damping")
         )
         self._set(node, (n, n), True)
@@ -911,7 +529,9 @@ def _from_sparse(obj: Any, name: str) -> LinearOperator:
         obj = obj.tocsr()
     dtype = _arrays.element_type(obj.dtype, name)
     values = obj.data if obj.data.dtype == dtype else obj.data.astype(dtype)
-    return LinearOperator._of(_Sparse(obj.format, shape, obj.indptr, obj.indices, values), shape)
+    return LinearOperator._of(
+        _nodes.Sparse(obj.format, shape, obj.indptr, obj.indices, values), shape
+    )
 
 
 def _from_array(obj: Any, framework: Framework, name: str) -> LinearOperator:
@@ -925,14 +545,16 @@ def _from_array(obj: Any, framework: Framework, name: str) -> LinearOperator:
             indptr, indices, values = parts
             values = values.astype(_arrays.element_type(values.dtype, name), copy=False)
             shape = _arrays.shape_pair(obj.shape)
-            return LinearOperator._of(_Sparse("csr", shape, indptr, indices, values, own), shape)
+            return LinearOperator._of(
+                _nodes.Sparse("csr", shape, indptr, indices, values, own), shape
+            )
     a, _ = _arrays.array(obj, name)
     if a.ndim != 2:
         raise ValueError(
             f"{name} has shape {a.shape}; an operator needs a 2-d array "
             "(ritz.diagonal makes one of a vector)"
         )
-    return LinearOperator._of(_Dense(a, own), (a.shape[0], a.shape[1]))
+    return LinearOperator._of(_nodes.Dense(a, own), (a.shape[0], a.shape[1]))
 
 
 def _from_object(obj: Any, framework: Framework, name: str) -> LinearOperator:
@@ -968,7 +590,7 @@ def identity(n: int, dtype: Any = None) -> LinearOperator:
     """Return the identity x ↦ x of size n; without a dtype it takes that of the vectors."""
     n = _arrays.integer(n, "n", 0)
     element = None if dtype is None else _arrays.element_type(dtype, "dtype")
-    return LinearOperator._of(_Identity(n, element), (n, n), True)
+    return LinearOperator._of(_nodes.Identity(n, element), (n, n), True)
 
 
 def diagonal(d: Any) -> LinearOperator:
@@ -983,7 +605,7 @@ def diagonal(d: Any) -> LinearOperator:
     n = a.shape[0]
     own = None if framework is NUMPY else framework
     symmetric = True if a.dtype.kind == "f" else None
-    return LinearOperator._of(_Diagonal(a, own), (n, n), symmetric)
+    return LinearOperator._of(_nodes.Diagonal(a, own), (n, n), symmetric)
 
 
 def block(grid: Sequence[Sequence[Any]]) -> LinearOperator:
@@ -1028,96 +650,4 @@ def block(grid: Sequence[Sequence[Any]]) -> LinearOperator:
             raise ValueError(f"{side} {sizes.index(None)} of grid has no operator to tell its size")
     h = [s for s in heights if s is not None]
     w = [s for s in widths if s is not None]
-    return LinearOperator._of(_Block(h, w, parts), (sum(h), sum(w)))
-
-
-def native_operator(
-    fn: Any,
-    shape: Any = None,
-    dtype: Any = np.float64,
-    *,
-    adjoint: Any = None,
-    context: Any = 0,
-    symmetric: bool | None = None,
-) -> LinearOperator:
-    """Return the operator of a compiled function, which is called without the GIL.
-
-    Parameters
-    ----------
-    fn : ctypes function, int, object with `address`, or PyCapsule
-        `int fn(void *ctx, const void *x, int64_t ldx, void *y, int64_t ldy, int64_t columns,
-        void *stream)`: sets Y = A X for column-major blocks and returns 0, or anything else to fail
-        the run. A function of ctypes, its address, a numba `cfunc`, or a capsule named
-        "ritz_operator_v1" that holds a `ritz_operator` and tells shape and adjoint itself.
-    shape : (int, int)
-        (m, n); not needed for a capsule.
-    dtype : dtype
-        What x and y point to.
-    adjoint : like `fn`, optional
-        Y = Aᴴ X.
-    context : int or ctypes pointer or array
-        Passed as `ctx`; kept alive by the operator, if it is an object.
-    symmetric : bool, optional
-        True: `fn` is its own adjoint.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `fn` is no compiled function, or the shape is missing.
-    """
-    element = _arrays.element_type(dtype, "dtype")
-    if type(fn).__name__ == "PyCapsule":
-        if adjoint is not None:
-            raise TypeError("adjoint is given, but a capsule brings its own; leave it out")
-        op = _arrays.core(element).Operator.capsule(fn)
-        came = (op.rows, op.cols)
-        if shape is not None and _arrays.shape_pair(shape) != came:
-            raise ValueError(f"shape is {shape}, but the capsule holds an operator of shape {came}")
-        return LinearOperator._of(_Native(came, element, (0, 0, 0), fn, fn), came, symmetric)
-    if shape is None:
-        raise TypeError("shape is missing; pass (rows, columns)")
-    pair = _arrays.shape_pair(shape)
-    if symmetric and adjoint is None:
-        adjoint = fn
-    addresses = (
-        _address(fn, "fn"),
-        0 if adjoint is None else _address(adjoint, "adjoint"),
-        _context_address(context),
-    )
-    node = _Native(pair, element, addresses, None, (fn, adjoint, context))
-    return LinearOperator._of(node, pair, symmetric)
-
-
-def _address(fn: Any, name: str) -> int:
-    address: Any = getattr(fn, "address", fn)  # numba's cfunc
-    if isinstance(address, ctypes._CFuncPtr):  # type: ignore[attr-defined]
-        address = ctypes.cast(address, ctypes.c_void_p).value
-    if isinstance(address, bool) or not isinstance(address, numbers.Integral):
-        advice = (
-            "for a Python function use ritz.LinearOperator"
-            if callable(fn)
-            else "pass a ctypes function, an address, a numba cfunc or a capsule"
-        )
-        raise TypeError(f"{name} is {fn!r}, which is no compiled function; {advice}")
-    if address <= 0:
-        raise ValueError(f"{name} is the null pointer; pass the address of a function")
-    return int(address)
-
-
-def _context_address(context: Any) -> int:
-    if context is None:
-        return 0
-    if isinstance(context, numbers.Integral):
-        return int(context)
-    if isinstance(context, np.ndarray):
-        return int(context.ctypes.data)
-    if isinstance(context, ctypes.c_void_p):
-        return context.value or 0
-    if isinstance(context, ctypes._Pointer):
-        return ctypes.cast(context, ctypes.c_void_p).value or 0
-    try:
-        return ctypes.addressof(context)
-    except TypeError:
-        raise TypeError(
-            f"context is {context!r}; pass an address, a ctypes object or a NumPy array"
-        ) from None
+    return LinearOperator._of(_nodes.Block(h, w, parts), (sum(h), sum(w)))

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch
 from ritz.frameworks import Framework
 from ritz.losses import HalfSquared, Loss
-from ritz.operators import Binding, aslinearoperator
+from ritz.operators import aslinearoperator
 from ritz.results import LeastSquaresResult, Status, account_of, info_of
 from ritz.workspace import Workspace, lent
 

@@ -213,8 +213,8 @@ class EigshResult(Result):
     residuals : numpy.ndarray
         ‖A vᵢ − wᵢ vᵢ‖ for each pair, evaluated.
     bounds : numpy.ndarray
-        An eigenvalue of A lies within bounds[i] of w[i] (Weyl): the residual norm and the rounding
-        of w[i] itself.
+        An eigenvalue of A lies within bounds[i] of w[i] (Weyl): the residual norm and 8 eps ‖A‖ for
+        rounding, that inside the products of A not counted.
     restarts : int
         Restarts of the Lanczos process.
     norm_a : float

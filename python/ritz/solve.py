@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ritz import _arrays
+from ritz._nodes import Binding
 from ritz._run import Callbacks, LinearProblem, Watch
-from ritz.operators import Binding, LinearOperator, aslinearoperator
+from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import CgResult, LsmrResult, account_of, info_of
 from ritz.workspace import Workspace, lent
 

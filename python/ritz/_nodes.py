@@ -1,0 +1,403 @@
+"""What operators are made of: an expression tree, bound to compiled operators for each run.
+
+A node describes; a `Binding` makes the compiled operators of one run from it, for one element type
+and one framework's vectors. Those count their products.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ritz import _arrays
+from ritz.frameworks import Framework
+from ritz.results import Counts
+
+if TYPE_CHECKING:
+    from ritz.operators import LinearOperator
+
+Closure = Callable[..., Any]
+
+
+class Binding:
+    """The compiled operators of one run, for one element type and one framework's vectors.
+
+    As a context manager: on leaving, also by an exception, the products made are added to the
+    operators' counts.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], framework: Framework) -> None:
+        self.dtype = dtype
+        self.framework = framework
+        self.core: Any = _arrays.core(dtype)
+        self._bound: dict[int, tuple[LinearOperator, Any]] = {}
+
+    def __call__(self, a: LinearOperator) -> Any:
+        """Return the compiled operator of `a`; the same one each time."""
+        known = self._bound.get(id(a))
+        if known is not None:
+            return known[1]
+        op = a._node.bind(self)
+        self._bound[id(a)] = (a, op)
+        a._counter.watch(op)
+        return op
+
+    def __enter__(self) -> Binding:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for a, op in self._bound.values():
+            a._counter.retire(op)
+
+    def scalar(self, c: complex, what: str) -> complex | float:
+        """Return a coefficient as the run's element type takes it."""
+        if self.dtype.kind == "c":
+            return c
+        if c.imag != 0.0:
+            raise TypeError(
+                f"{what} is {c}, but the run works in {self.dtype}: declare the operator complex, "
+                "dtype=numpy.complex128"
+            )
+        return c.real
+
+
+class Counter:
+    """Products of one operator: of runs that ended, and of those that go on."""
+
+    def __init__(self) -> None:
+        self._ended = (0, 0, 0)
+        self._running: dict[int, Any] = {}
+        self._lock = threading.Lock()
+
+    def watch(self, op: Any) -> None:
+        with self._lock:
+            self._running[id(op)] = op
+
+    def retire(self, op: Any) -> None:
+        with self._lock:
+            if self._running.pop(id(op), None) is not None:
+                a, b, c = op.counts()
+                self._ended = (self._ended[0] + a, self._ended[1] + b, self._ended[2] + c)
+
+    def counts(self) -> Counts:
+        with self._lock:
+            rows = [self._ended, *(op.counts() for op in self._running.values())]
+        return Counts(*(sum(column) for column in zip(*rows, strict=True)))
+
+
+class Node:
+    """What an operator is made of; `dtype` is None where any element type will do."""
+
+    dtype: np.dtype[Any] | None = None
+    framework: Framework | None = None
+    operands: tuple[LinearOperator, ...] = ()
+
+    def bind(self, run: Binding) -> Any:
+        raise NotImplementedError
+
+    def text(self) -> str:
+        raise NotImplementedError
+
+    def memory(self) -> Iterator[npt.NDArray[Any]]:
+        """Yield the arrays that products read."""
+        for a in self.operands:
+            yield from a._node.memory()
+
+    def adopt(self, *operands: LinearOperator) -> None:
+        """Take operands, and what they say about element types and frameworks."""
+        self.operands = operands
+        self.dtype = _common_dtype([a._node.dtype for a in operands])
+        for a in operands:
+            self.framework = self.framework or a._node.framework
+
+
+def _common_dtype(dtypes: Sequence[np.dtype[Any] | None]) -> np.dtype[Any] | None:
+    known = [d for d in dtypes if d is not None]
+    return np.result_type(*known) if known else None
+
+
+def _text(a: LinearOperator) -> str:
+    return f"({a._node.text()})" if isinstance(a._node, Sum) else a._node.text()
+
+
+class Closures(Node):
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        functions: tuple[Closure | None, Closure | None, Closure | None, Closure | None],
+        dtype: np.dtype[Any] | None,
+        framework: Framework | None,
+        out: bool,
+        name: str,
+    ) -> None:
+        self.shape, self.functions, self.dtype = shape, functions, dtype
+        self.framework, self.out, self.name = framework, out, name
+
+    def bind(self, run: Binding) -> Any:
+        framework = self.framework or run.framework
+        if self.dtype is not None and self.dtype != run.dtype:
+            raise TypeError(
+                f"{self.name or 'an operator'} is declared to work in {self.dtype}, but this run "
+                f"works in {run.dtype}: pass vectors of {self.dtype}, or declare the operator with "
+                f"dtype=numpy.{run.dtype}"
+            )
+        framework.check_callable_now()
+        adapt = framework.closure
+        if self.out:
+            for name, f in zip(("matvec", "rmatvec"), self.functions[:2], strict=True):
+                if f is not None:
+                    framework.filling(f, self.name + name)
+        functions = [f if f is None else adapt(f) for f in self.functions]
+        return run.core.Operator.closure(*self.shape, *functions, self.out, framework, self.name)
+
+    def text(self) -> str:
+        names = ("matvec", "rmatvec", "matmat", "rmatmat")
+        given = [n for n, f in zip(names, self.functions, strict=True) if f is not None]
+        return f"closures({', '.join(given)})"
+
+
+class Arrays(Node):
+    """Operators over arrays, which are converted once for each element type."""
+
+    def __init__(self, values: npt.NDArray[Any], framework: Framework | None) -> None:
+        self.values = values
+        self.dtype = values.dtype
+        self.framework = framework
+        self._converted = {values.dtype: values}
+
+    def converted(self, run: Binding, what: str) -> npt.NDArray[Any]:
+        values = self._converted.get(run.dtype)
+        if values is None:
+            values = self._converted[run.dtype] = _arrays.cast(self.values, run.dtype, what)
+        return values
+
+    def memory(self) -> Iterator[npt.NDArray[Any]]:
+        yield self.values
+
+
+class Dense(Arrays):
+    def __init__(self, values: npt.NDArray[Any], framework: Framework | None) -> None:
+        if not (values.flags.c_contiguous or values.flags.f_contiguous):
+            values = np.ascontiguousarray(values)
+        super().__init__(values, framework)
+
+    def bind(self, run: Binding) -> Any:
+        return run.core.Operator.dense(self.converted(run, "the matrix"))
+
+    def text(self) -> str:
+        return "dense"
+
+
+class Sparse(Arrays):
+    def __init__(
+        self,
+        layout: str,
+        shape: tuple[int, int],
+        indptr: npt.NDArray[Any],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[Any],
+        framework: Framework | None = None,
+    ) -> None:
+        super().__init__(np.ascontiguousarray(values), framework)
+        wide = indptr.dtype != np.int32 or indices.dtype != np.int32
+        self.index = np.dtype(np.int64 if wide else np.int32)
+        self.layout, self.shape = layout, shape
+        self.indptr = np.ascontiguousarray(indptr, self.index)
+        self.indices = np.ascontiguousarray(indices, self.index)
+        self._compiled: dict[np.dtype[Any], Any] = {}
+
+    def bind(self, run: Binding) -> Any:
+        # Kept from run to run: it makes a transposed copy for the products that need one.
+        kept = self._compiled.get(run.dtype)
+        if kept is None:
+            make = getattr(run.core, f"{self.layout}_{self.index}")
+            values = self.converted(run, "the matrix")
+            kept = self._compiled[run.dtype] = make(*self.shape, self.indptr, self.indices, values)
+        return kept.recounted()
+
+    def text(self) -> str:
+        return f"{self.layout}({self.values.size} entries)"
+
+    def memory(self) -> Iterator[npt.NDArray[Any]]:
+        yield from (self.values, self.indptr, self.indices)
+
+
+class Native(Node):
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: np.dtype[Any],
+        addresses: tuple[int, int, int],
+        capsule: Any,
+        kept: Any,
+    ) -> None:
+        self.shape, self.dtype, self.addresses = shape, dtype, addresses
+        self.capsule, self.kept = capsule, kept
+
+    def bind(self, run: Binding) -> Any:
+        if self.dtype != run.dtype:
+            raise TypeError(
+                f"the native operator works in {self.dtype}, but this run works in {run.dtype}: "
+                f"pass vectors of {self.dtype}"
+            )
+        if self.capsule is not None:
+            return run.core.Operator.capsule(self.capsule)
+        return run.core.Operator.native(*self.shape, *self.addresses, self.kept)
+
+    def text(self) -> str:
+        return "native"
+
+
+class Identity(Node):
+    def __init__(self, n: int, dtype: np.dtype[Any] | None) -> None:
+        self.n, self.dtype = n, dtype
+
+    def bind(self, run: Binding) -> Any:
+        return run.core.Operator.identity(self.n)
+
+    def text(self) -> str:
+        return "I"
+
+
+class Diagonal(Arrays):
+    def bind(self, run: Binding) -> Any:
+        return run.core.Operator.diagonal(self.converted(run, "the diagonal"))
+
+    def text(self) -> str:
+        return "diagonal"
+
+
+class Scaled(Node):
+    def __init__(self, a: LinearOperator, c: complex) -> None:
+        self.adopt(a)
+        self.c = c
+        if c.imag != 0.0 and self.dtype is not None:
+            self.dtype = np.result_type(self.dtype, np.complex64)
+
+    def bind(self, run: Binding) -> Any:
+        return run(self.operands[0]).scaled(run.scalar(self.c, "a coefficient"))
+
+    def text(self) -> str:
+        return f"{_coefficient(self.c)}·{_text(self.operands[0])}"
+
+
+class Sum(Node):
+    def __init__(self, a: LinearOperator, b: LinearOperator, c: float) -> None:
+        if a.shape != b.shape:
+            raise ValueError(f"operators of shapes {a.shape} and {b.shape} cannot be added")
+        self.adopt(a, b)
+        self.c = c
+
+    def bind(self, run: Binding) -> Any:
+        a, b = self.operands
+        return run(a).plus(run(b), self.c)
+
+    def text(self) -> str:
+        a, b = self.operands
+        return f"{a._node.text()} {'+' if self.c > 0 else '−'} {_text(b)}"
+
+
+class Shifted(Node):
+    def __init__(self, a: LinearOperator, mu: complex) -> None:
+        a.require_square("shifted")
+        self.adopt(a)
+        self.mu = mu
+        if mu.imag != 0.0 and self.dtype is not None:
+            self.dtype = np.result_type(self.dtype, np.complex64)
+
+    def bind(self, run: Binding) -> Any:
+        return run(self.operands[0]).shifted(run.scalar(self.mu, "the shift"))
+
+    def text(self) -> str:
+        return f"({self.operands[0]._node.text()} + {_coefficient(self.mu)}·I)"
+
+
+class Product(Node):
+    def __init__(self, a: LinearOperator, b: LinearOperator) -> None:
+        if a.shape[1] != b.shape[0]:
+            raise ValueError(
+                f"operators of shapes {a.shape} and {b.shape} cannot be multiplied: the left one "
+                f"has {a.shape[1]} columns, the right one {b.shape[0]} rows"
+            )
+        self.adopt(a, b)
+
+    def bind(self, run: Binding) -> Any:
+        a, b = self.operands
+        return run(a).times(run(b))
+
+    def text(self) -> str:
+        a, b = self.operands
+        return f"{_text(a)}·{_text(b)}"
+
+
+class Adjoint(Node):
+    def __init__(self, a: LinearOperator) -> None:
+        self.adopt(a)
+
+    def bind(self, run: Binding) -> Any:
+        return run(self.operands[0]).adjoint()
+
+    def text(self) -> str:
+        return f"({self.operands[0]._node.text()})ᴴ"
+
+
+class Transpose(Adjoint):
+    def bind(self, run: Binding) -> Any:
+        op = run(self.operands[0]).adjoint()
+        return op.conjugate() if run.dtype.kind == "c" else op
+
+    def text(self) -> str:
+        return f"({self.operands[0]._node.text()})ᵀ"
+
+
+class Block(Node):
+    def __init__(
+        self,
+        heights: list[int],
+        widths: list[int],
+        parts: list[tuple[int, int, LinearOperator]],
+    ) -> None:
+        self.adopt(*(a for _, _, a in parts))
+        self.heights, self.widths = heights, widths
+        self.places = [(i, j) for i, j, _ in parts]
+
+    def bind(self, run: Binding) -> Any:
+        parts = [(i, j, run(a)) for (i, j), a in zip(self.places, self.operands, strict=True)]
+        return run.core.Operator.block(self.heights, self.widths, parts)
+
+    def text(self) -> str:
+        grid = [["0"] * len(self.widths) for _ in self.heights]
+        for (i, j), a in zip(self.places, self.operands, strict=True):
+            grid[i][j] = a._node.text()
+        return "[" + "; ".join(", ".join(row) for row in grid) + "]"
+
+
+class GaussNewton(Node):
+    def __init__(
+        self, jacobian: LinearOperator, loss_hessian: LinearOperator | None, damping: float
+    ) -> None:
+        self.adopt(jacobian, *([] if loss_hessian is None else [loss_hessian]))
+        self.damping = damping
+
+    def bind(self, run: Binding) -> Any:
+        jacobian, *hessian = (run(a) for a in self.operands)
+        return jacobian.gauss_newton(hessian[0] if hessian else None, self.damping)
+
+    def text(self) -> str:
+        middle = "H·" if len(self.operands) == 2 else ""
+        damping = f" + {self.damping:g}·I" if self.damping else ""
+        return f"Jᵀ·{middle}J{damping}"
+
+
+def _coefficient(c: complex) -> str:
+    return f"{c.real:g}" if c.imag == 0.0 else f"{c:g}"
