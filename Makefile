@@ -108,6 +108,7 @@ lint test-lint: test-environment
 	ruff check
 	ruff format --check
 	mypy
+	python -m mypy.stubtest ritz._core --allowlist python/stubtest_allowlist.txt
 	@echo "clang-format --dry-run -Werror (C++ sources)"
 	@clang-format --dry-run -Werror $(formatted)
 
