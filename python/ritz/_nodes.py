@@ -7,6 +7,7 @@ and one framework's vectors. Those count their products.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -95,18 +96,20 @@ class Counter:
         return Counts(*(sum(column) for column in zip(*rows, strict=True)))
 
 
-class Node:
+class Node(ABC):
     """What an operator is made of; `dtype` is None where any element type will do."""
 
     dtype: np.dtype[Any] | None = None
     framework: Framework | None = None
     operands: tuple[LinearOperator, ...] = ()
 
+    @abstractmethod
     def bind(self, run: Binding) -> Any:
-        raise NotImplementedError
+        """Return the compiled operator of one run."""
 
+    @abstractmethod
     def text(self) -> str:
-        raise NotImplementedError
+        """Return what repr shows."""
 
     def memory(self) -> Iterator[npt.NDArray[Any]]:
         """Yield the arrays that products read."""

@@ -6,6 +6,7 @@ arrays of NumPy, torch and JAX alike; a loss of one's own gets arrays of the kin
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ class Loss(Protocol):
         """Return ∇²ℓ(z) u of shape (m,); ∇²ℓ is positive semidefinite."""
 
 
-class _ClosedForm:
+class _ClosedForm(ABC):
     """Takes and returns arrays of any framework; the mathematics is NumPy's."""
 
     def value(self, z: Any) -> float:
@@ -50,14 +51,17 @@ class _ClosedForm:
         b, framework = _arrays.array(u, "u")
         return framework.from_numpy(self._hessian_product(a, b).reshape(b.shape))
 
+    @abstractmethod
     def _value(self, z: Array) -> float:
-        raise NotImplementedError
+        """Return ℓ(z)."""
 
+    @abstractmethod
     def _gradient(self, z: Array) -> Array:
-        raise NotImplementedError
+        """Return ∇ℓ(z)."""
 
+    @abstractmethod
     def _hessian_product(self, z: Array, u: Array) -> Array:
-        raise NotImplementedError
+        """Return ∇²ℓ(z) u."""
 
 
 class _Quadratic(_ClosedForm):
@@ -68,8 +72,9 @@ class _Quadratic(_ClosedForm):
         if target is not None:
             self._target = np.ascontiguousarray(_arrays.array(target, "target")[0]).ravel()
 
+    @abstractmethod
     def _scale(self, m: int) -> float:
-        raise NotImplementedError
+        """Return the weight of the m terms."""
 
     def _residual(self, z: Array) -> Array:
         z = z.ravel()

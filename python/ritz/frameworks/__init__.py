@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 __all__ = ["Framework"]
 
 
-class Framework:
+class Framework(ABC):
     """The arrays of one framework: how they come in, go into closures, and go out.
 
     The compiled core reads `type`, `wrap`, `cache_wrapped` and `unwrap` when it calls a closure,
@@ -30,17 +31,17 @@ class Framework:
     #: The method of a result that gives its memory as a NumPy array; None if it is one.
     unwrap: str | None = None
 
+    @abstractmethod
     def to_numpy(self, array: Any, name: str) -> npt.NDArray[Any]:
         """Return the array's memory; `name` is the argument that messages speak of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_numpy(self, array: npt.NDArray[Any]) -> Any:
         """Return an array of this framework over fresh memory that nobody else will write."""
-        raise NotImplementedError
 
+    @abstractmethod
     def copied(self, array: Any) -> Any:
         """Return a private copy of what a closure receives."""
-        raise NotImplementedError
 
     def writable(self, array: Any, name: str) -> npt.NDArray[Any]:
         """Return the memory of an array that a result is to be written into."""
@@ -58,7 +59,7 @@ class Framework:
         """Tell whether a function can only be one of this framework."""
         return False
 
-    def check_callable_now(self) -> None:
+    def check_callable_now(self) -> None:  # noqa: B027 - most frameworks need no check
         """Raise if calling this framework's functions from here cannot work."""
 
     def describe(self, value: Any) -> str:
@@ -72,7 +73,7 @@ class Framework:
             return f"{text} of dtype {value.dtype} and shape {tuple(value.shape)}"
         return text
 
-    def check_result(self, result: Any, what: str) -> None:
+    def check_result(self, result: Any, what: str) -> None:  # noqa: B027 - likewise
         """Raise where a result of the right class has a reason of its own to be refused."""
 
     def reject(self, result: Any, what: str, size: int, dtype: str) -> NoReturn:
