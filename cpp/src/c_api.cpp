@@ -62,7 +62,7 @@ class Observer {
   Observer(ritz_observe_fn observe, void* ctx) : observe_(observe), ctx_(ctx) {}
   bool operator()(const Iteration& it) const {
     if (observe_ == nullptr) return false;
-    const ritz_iteration now{sizeof now,   it.accepted ? 1 : 0, it.iteration, it.products.total(),
+    const ritz_iteration now{sizeof now,  it.accepted ? 1 : 0, it.iteration, it.products.total(),
                              it.residual, it.objective,        it.seconds()};
     return observe_(ctx_, &now) != 0;
   }
@@ -99,11 +99,16 @@ void write_report(const Outcome& outcome, double objective, ritz_report* report)
 template <class F>
 Status with_dtype(std::int32_t dtype, F f) {
   switch (dtype) {
-    case RITZ_FLOAT32: return f(float{});
-    case RITZ_FLOAT64: return f(double{});
-    case RITZ_COMPLEX64: return f(std::complex<float>{});
-    case RITZ_COMPLEX128: return f(std::complex<double>{});
-    default: throw InvalidArgument("dtype is none of RITZ_FLOAT32 … RITZ_COMPLEX128");
+    case RITZ_FLOAT32:
+      return f(float{});
+    case RITZ_FLOAT64:
+      return f(double{});
+    case RITZ_COMPLEX64:
+      return f(std::complex<float>{});
+    case RITZ_COMPLEX128:
+      return f(std::complex<double>{});
+    default:
+      throw InvalidArgument("dtype is none of RITZ_FLOAT32 … RITZ_COMPLEX128");
   }
 }
 
@@ -115,6 +120,10 @@ class CModel final : public AbstractModel<T> {
     require(reinterpret_cast<const void*>(f.linearize), "the model's linearize");
     require(reinterpret_cast<const void*>(f.jvp), "the model's jvp");
     require(reinterpret_cast<const void*>(f.vjp), "the model's vjp");
+    if (f.outputs < 0 || f.parameters < 0) {
+      throw InvalidArgument("the model has " + std::to_string(f.outputs) + " outputs and " +
+                            std::to_string(f.parameters) + " parameters; pass at least 0");
+    }
   }
   Index parameters() const override { return f_.parameters; }
   Index outputs() const override { return f_.outputs; }
@@ -214,9 +223,9 @@ ritz_status ritz_cg(const ritz_operator* A, const ritz_operator* M, const void* 
       opt.warm_start = o.warm_start != 0;
       opt.verify = o.verify != 0;
       const Observer observer(o.observe, o.observe_ctx);
-      const CgOutcome out = compiled::cg<T>(
-          space, op, m_ref ? &*m_ref : nullptr, {static_cast<const T*>(b), a.rows},
-          {static_cast<T*>(x), a.cols}, ws, opt, monitor_of(o, observer));
+      const CgOutcome out =
+          compiled::cg<T>(space, op, m_ref ? &*m_ref : nullptr, {static_cast<const T*>(b), a.rows},
+                          {static_cast<T*>(x), a.cols}, ws, opt, monitor_of(o, observer));
       write_report(out, -out.model_decrease, report);
       return out.status;
     });
@@ -271,9 +280,9 @@ ritz_status ritz_least_squares(const ritz_model* f, void* x,
       HostSpace<T> space;
       LevenbergMarquardtWorkspace<HostSpace<T>> ws;
       CModel<T> c_model(model);
-      const auto out = compiled::levenberg_marquardt<T>(
-          space, c_model, nullptr, {static_cast<T*>(x), model.parameters}, ws, opt,
-          monitor_of(o, observer));
+      const auto out = compiled::levenberg_marquardt<T>(space, c_model, nullptr,
+                                                        {static_cast<T*>(x), model.parameters}, ws,
+                                                        opt, monitor_of(o, observer));
       write_report(out, out.cost, report);
       return out.status;
     };

@@ -112,7 +112,10 @@ class Sum : public ColumnsFromBlocks<Sum<S, A, B>, typename S::Value> {
   Sum(S space, A a, Coefficient c, B b)
       : scratch_(std::move(space)), a_(std::move(a)), c_(c), b_(std::move(b)) {
     if (a_.rows() != b_.rows() || a_.cols() != b_.cols()) {
-      throw InvalidArgument("the operators of a sum differ in shape");
+      throw InvalidArgument("the operators of a sum differ in shape: (" +
+                            std::to_string(a_.rows()) + ", " + std::to_string(a_.cols()) +
+                            ") and (" + std::to_string(b_.rows()) + ", " +
+                            std::to_string(b_.cols()) + ")");
     }
   }
   Index rows() const { return a_.rows(); }
@@ -150,7 +153,9 @@ class Shifted : public ColumnsFromBlocks<Shifted<S, A>, typename S::Value> {
 
  public:
   Shifted(S space, A a, Coefficient mu) : space_(std::move(space)), a_(std::move(a)), mu_(mu) {
-    if (a_.rows() != a_.cols()) throw InvalidArgument("only a square operator can be shifted");
+    if (a_.rows() != a_.cols())
+      throw InvalidArgument("only a square operator can be shifted; this one has shape (" +
+                            std::to_string(a_.rows()) + ", " + std::to_string(a_.cols()) + ")");
   }
   Index rows() const { return a_.rows(); }
   Index cols() const { return a_.cols(); }
@@ -207,18 +212,12 @@ class Product : public ColumnsFromBlocks<Product<S, A, B>, typename S::Value> {
 template <Field T, class A>
 class Adjoint {
  public:
-  explicit Adjoint(A a) : a_(std::move(a)) {
-    if (!ritz::has_adjoint(a_)) {
-      throw InvalidArgument("the operator has no adjoint product: supply rmatvec (the VJP)");
-    }
-  }
+  explicit Adjoint(A a) : a_(std::move(a)) { require_adjoint(a_); }
   Index rows() const { return a_.cols(); }
   Index cols() const { return a_.rows(); }
   void apply(VectorView<const T> x, VectorView<T> y) const { a_.apply_adjoint(x, y); }
   void apply_adjoint(VectorView<const T> x, VectorView<T> y) const { a_.apply(x, y); }
-  void apply_block(BlockView<const T> X, BlockView<T> Y) const {
-    apply_adjoint_columns(a_, X, Y);
-  }
+  void apply_block(BlockView<const T> X, BlockView<T> Y) const { apply_adjoint_columns(a_, X, Y); }
   void apply_adjoint_block(BlockView<const T> X, BlockView<T> Y) const { apply_columns(a_, X, Y); }
 
  private:
@@ -280,14 +279,23 @@ class Block : public ColumnsFromBlocks<Block<S, A>, typename S::Value> {
   /// Sizes of every block row and column, and the non-zero entries.
   Block(S space, std::vector<Index> heights, std::vector<Index> widths, std::vector<Entry> entries)
       : scratch_(std::move(space)), entries_(std::move(entries)) {
-    row_start_.assign(1, 0);
-    for (const Index h : heights) row_start_.push_back(row_start_.back() + h);
-    col_start_.assign(1, 0);
-    for (const Index w : widths) col_start_.push_back(col_start_.back() + w);
+    row_start_ = starts("heights", heights);
+    col_start_ = starts("widths", widths);
+    const auto inside = [](Index k, const std::vector<Index>& sizes) {
+      return k >= 0 && k < static_cast<Index>(sizes.size());
+    };
     for (const Entry& e : entries_) {
-      if (e.a.rows() != height(row_start_, e.row) || e.a.cols() != height(col_start_, e.col)) {
-        throw InvalidArgument("block (" + std::to_string(e.row) + ", " + std::to_string(e.col) +
-                              ") does not fit its row and column");
+      const std::string name =
+          "block (" + std::to_string(e.row) + ", " + std::to_string(e.col) + ")";
+      if (!inside(e.row, heights) || !inside(e.col, widths)) {
+        throw InvalidArgument(name + " lies outside the grid of " + std::to_string(heights.size()) +
+                              " rows and " + std::to_string(widths.size()) + " columns");
+      }
+      const Index h = height(row_start_, e.row), w = height(col_start_, e.col);
+      if (e.a.rows() != h || e.a.cols() != w) {
+        throw InvalidArgument(name + " has shape (" + std::to_string(e.a.rows()) + ", " +
+                              std::to_string(e.a.cols()) + "); its row and column are (" +
+                              std::to_string(h) + ", " + std::to_string(w) + ")");
       }
     }
   }
@@ -311,6 +319,17 @@ class Block : public ColumnsFromBlocks<Block<S, A>, typename S::Value> {
   }
 
  private:
+  static std::vector<Index> starts(const char* what, const std::vector<Index>& sizes) {
+    std::vector<Index> start(1, 0);
+    for (const Index size : sizes) {
+      if (size < 0) {
+        throw InvalidArgument(std::string(what) + " holds " + std::to_string(size) +
+                              "; sizes are at least 0");
+      }
+      start.push_back(start.back() + size);
+    }
+    return start;
+  }
   static Index height(const std::vector<Index>& start, Index k) {
     return start[static_cast<std::size_t>(k) + 1] - start[static_cast<std::size_t>(k)];
   }

@@ -32,7 +32,7 @@ class AnyOperator {
     model_->apply(x, y);
   }
   void apply_adjoint(VectorView<const T> x, VectorView<T> y) const {
-    check_adjoint();
+    require_adjoint(*this);
     count(model_->adjoint);
     model_->apply_adjoint(x, y);
   }
@@ -41,7 +41,7 @@ class AnyOperator {
     model_->apply(X, Y);
   }
   void apply_adjoint_block(BlockView<const T> X, BlockView<T> Y) const {
-    check_adjoint();
+    require_adjoint(*this);
     count(X.cols == 1 ? model_->adjoint : model_->columns, X.cols);
     model_->apply_adjoint(X, Y);
   }
@@ -81,11 +81,6 @@ class AnyOperator {
 
   static void count(std::atomic<Index>& counter, Index by = 1) {
     counter.fetch_add(by, std::memory_order_relaxed);
-  }
-  void check_adjoint() const {
-    if (!has_adjoint()) {
-      throw InvalidArgument("the operator has no adjoint product: supply rmatvec (the VJP)");
-    }
   }
 
   std::shared_ptr<const Base> model_;

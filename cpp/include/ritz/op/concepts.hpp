@@ -3,6 +3,7 @@
 
 #include <concepts>
 
+#include "ritz/core/error.hpp"
 #include "ritz/core/types.hpp"
 #include "ritz/core/view.hpp"
 
@@ -18,19 +19,16 @@ concept LinearOperator = requires(const A& a, VectorView<const T> x, VectorView<
 
 template <class A, class T>
 concept AdjointOperator =
-    LinearOperator<A, T> && requires(const A& a, VectorView<const T> x, VectorView<T> y) {
-      a.apply_adjoint(x, y);
-    };
+    LinearOperator<A, T> &&
+    requires(const A& a, VectorView<const T> x, VectorView<T> y) { a.apply_adjoint(x, y); };
 
 template <class A, class T>
-concept BlockOperator = requires(const A& a, BlockView<const T> X, BlockView<T> Y) {
-  a.apply_block(X, Y);
-};
+concept BlockOperator =
+    requires(const A& a, BlockView<const T> X, BlockView<T> Y) { a.apply_block(X, Y); };
 
 template <class A, class T>
-concept AdjointBlockOperator = requires(const A& a, BlockView<const T> X, BlockView<T> Y) {
-  a.apply_adjoint_block(X, Y);
-};
+concept AdjointBlockOperator =
+    requires(const A& a, BlockView<const T> X, BlockView<T> Y) { a.apply_adjoint_block(X, Y); };
 
 /// Whether y = Aᴴ x can be asked for; a type-erased operator knows only at run time.
 template <class A>
@@ -40,8 +38,9 @@ constexpr bool has_adjoint(const A& a) {
   } else {
     return requires(VectorView<const double> x, VectorView<double> y) { a.apply_adjoint(x, y); } ||
            requires(VectorView<const float> x, VectorView<float> y) { a.apply_adjoint(x, y); } ||
-           requires(VectorView<const std::complex<double>> x,
-                    VectorView<std::complex<double>> y) { a.apply_adjoint(x, y); } ||
+           requires(VectorView<const std::complex<double>> x, VectorView<std::complex<double>> y) {
+             a.apply_adjoint(x, y);
+           } ||
            requires(VectorView<const std::complex<float>> x, VectorView<std::complex<float>> y) {
              a.apply_adjoint(x, y);
            };
@@ -57,13 +56,25 @@ void apply_columns(const A& a, BlockView<const T> X, BlockView<T> Y) {
   for (Index j = 0; j < X.cols; ++j) a.apply(X.column(j), Y.column(j));
 }
 
-/// Y = Aᴴ X, likewise.
+/// Throws unless y = Aᴴ x can be asked for.
+template <class A>
+void require_adjoint(const A& a) {
+  if (!has_adjoint(a)) {
+    throw InvalidArgument("the operator has no adjoint product: supply rmatvec (the VJP)");
+  }
+}
+
+/// Y = Aᴴ X, likewise; throws where A has no adjoint product.
 template <class A, class T>
 void apply_adjoint_columns(const A& a, BlockView<const T> X, BlockView<T> Y) {
   if constexpr (AdjointBlockOperator<A, T>) {
     if (X.cols > 1) return a.apply_adjoint_block(X, Y);
   }
-  for (Index j = 0; j < X.cols; ++j) a.apply_adjoint(X.column(j), Y.column(j));
+  if constexpr (AdjointOperator<A, T>) {
+    for (Index j = 0; j < X.cols; ++j) a.apply_adjoint(X.column(j), Y.column(j));
+  } else {
+    require_adjoint(a);
+  }
 }
 
 template <class T>
