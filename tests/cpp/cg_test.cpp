@@ -528,8 +528,15 @@ TEST_CASE("cg: misuse names the argument") {
                        "x has 1 elements; the operator needs 2", InvalidArgument);
   CHECK_THROWS_AS(cg(space, A, view(std::as_const(short_x)), view(x), ws), InvalidArgument);
   CHECK_THROWS_AS(cg(space, Dense<double>(2, 3), view(b), view(x), ws), InvalidArgument);
-  const std::vector<double> tiny{1e-200, 1e-200};
-  CHECK_THROWS_AS(cg(space, A, view(tiny), view(x), ws), InvalidArgument);
+  for (const double size : {1e-200, 1e-160, 1e200}) {  // squares underflow, lose digits, overflow
+    const std::vector<double> extreme{size, size};
+    CHECK_THROWS_AS(cg(space, A, view(extreme), view(x), ws), InvalidArgument);
+  }
+  for (const double size : {1e-130, 1e130}) {
+    const std::vector<double> fine{size, size};
+    CHECK(cg(space, A, view(fine), view(x), ws).status == Status::converged);
+    CHECK(x[1] == doctest::Approx(size / 2.0));
+  }
 }
 
 TEST_CASE("cg: without verification the outcome says so") {

@@ -464,6 +464,10 @@ TEST_CASE("lsmr: misuse names the argument") {
   CHECK_THROWS_AS(attempt([](auto& o) { o.conlim = std::nan(""); }), InvalidArgument);
   CHECK_THROWS_AS(lsmr(space, A, view(b), view(wrong), ws), InvalidArgument);
   CHECK_THROWS_AS(lsmr(space, A, view(std::as_const(wrong)), view(x), ws), InvalidArgument);
+  for (const double size : {1e-200, 1e-160, 1e200}) {
+    const std::vector<double> extreme(5, size);
+    CHECK_THROWS_AS(lsmr(space, A, view(extreme), view(x), ws), InvalidArgument);
+  }
 }
 
 TEST_CASE_TEMPLATE_DEFINE("lsmr: a second solve in a workspace allocates nothing", S, lsmr_alloc) {

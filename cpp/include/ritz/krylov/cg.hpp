@@ -12,6 +12,7 @@
 #include "ritz/core/arena.hpp"
 #include "ritz/core/error.hpp"
 #include "ritz/core/monitor.hpp"
+#include "ritz/krylov/right_hand_side.hpp"
 #include "ritz/op/counted.hpp"
 
 namespace ritz {
@@ -115,11 +116,8 @@ CgOutcome cg(S& space, const A& op, VectorView<const typename S::Value> b,
     return std::sqrt(space.read(space.axpby_norm2(1.0, b, -1.0, q)));
   };
 
-  const double bb = space.read(space.norm2(b));
+  const double bb = right_hand_side_norm2(space, b, opt.rtol, r);
   if (!opt.warm_start) space.fill(0.0, x);
-  if (bb == 0.0 && space.read(space.axpby_norm2(1e150, b, 0.0, r)) > 0.0) {
-    throw InvalidArgument("b is so small that its norm underflows: scale b up");
-  }
   out.target = std::max(opt.rtol * std::sqrt(bb), opt.atol);
   if (bb == 0.0) {  // x = 0 solves it exactly
     space.fill(0.0, x);

@@ -43,8 +43,7 @@ LanczosStep lanczos_step(S& space, A& op, BlockView<typename S::Value> V, Index 
 /// normalisation is returned, 0 if the basis leaves no room.
 template <Space S>
 double random_orthonormal(S& space, RandomKey key, BlockView<const typename S::Value> basis,
-                          VectorView<typename S::Value> v,
-                          std::span<WideOf<typename S::Value>> h,
+                          VectorView<typename S::Value> v, std::span<WideOf<typename S::Value>> h,
                           std::span<WideOf<typename S::Value>> g) {
   space.random_uniform(key, v);
   double norm2 = space.read(space.norm2(v));

@@ -13,6 +13,7 @@
 #include "ritz/core/arena.hpp"
 #include "ritz/core/error.hpp"
 #include "ritz/core/monitor.hpp"
+#include "ritz/krylov/right_hand_side.hpp"
 #include "ritz/op/counted.hpp"
 
 namespace ritz {
@@ -84,11 +85,8 @@ LsmrOutcome lsmr(S& space, const A& op, VectorView<const typename S::Value> b,
   };
   const auto norm = [&](auto squared) { return std::sqrt(space.read(squared)); };
 
-  const double norm_b = norm(space.norm2(b));
+  const double norm_b = std::sqrt(right_hand_side_norm2(space, b, std::max(opt.atol, opt.btol), U));
   if (!std::isfinite(norm_b)) return finish(Status::nonfinite, 0);
-  if (norm_b == 0.0 && norm(space.axpby_norm2(1e150, b, 0.0, U)) > 0.0) {
-    throw InvalidArgument("b is so small that its norm underflows: scale b up");
-  }
   if (opt.warm_start) {
     if (keep_x0) space.copy(x, x0);
     A_.apply(x, U);
