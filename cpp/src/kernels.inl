@@ -2,153 +2,251 @@
 // after `constexpr int kVectorBytes`. All here has internal linkage: were a function shared between
 // levels, the linker might keep the copy that the running processor cannot execute.
 //
-// The loops are plain; what makes compilers turn them into vector code is said where it is done.
-// Complex numbers are pairs of reals, because a product of std::complex calls a function that looks
-// for infinities.
+// A kernel is a formula for one place of its vectors, written once. `Strip` evaluates it for as
+// many neighbouring places as a vector register holds, `Single` for one place at the end. Registers
+// are the vector types that GCC and Clang share: a compiler left to itself keeps the running sums
+// of such loops in memory. Complex numbers are pairs, of numbers or of registers, because a product
+// of std::complex calls a function that looks for infinities.
 
 namespace {
 
-// ---- elements -----------------------------------------------------------------------------------
+// ---- registers ----------------------------------------------------------------------------------
 
-template <class R>
-struct Pair {
-  R re, im;
+/// L numbers in a vector register.
+template <class R, int L>
+struct Lanes {
+  typedef R Vector __attribute__((vector_size(sizeof(R) * L)));
+  Vector v;
+
+  friend Lanes operator+(Lanes a, Lanes b) { return {a.v + b.v}; }
+  friend Lanes operator-(Lanes a, Lanes b) { return {a.v - b.v}; }
+  friend Lanes operator-(Lanes a) { return {-a.v}; }
+  friend Lanes operator*(Lanes a, Lanes b) { return {a.v * b.v}; }
+  friend Lanes operator*(R a, Lanes b) { return {a * b.v}; }
 };
 
-inline float load(const float* x, Index i) { return x[i]; }
-inline double load(const double* x, Index i) { return x[i]; }
-template <class R>
-inline Pair<R> load(const std::complex<R>* x, Index i) {
-  const R* parts = reinterpret_cast<const R*>(x);
-  return {parts[2 * i], parts[2 * i + 1]};
+/// A complex number, or L of them.
+template <class E>
+struct Pair {
+  E re, im;
+};
+template <class E>
+inline Pair<E> operator+(Pair<E> a, Pair<E> b) {
+  return {a.re + b.re, a.im + b.im};
+}
+template <class E>
+inline Pair<E> operator-(Pair<E> a) {
+  return {-a.re, -a.im};
+}
+template <class A, class E>
+inline Pair<E> operator*(Pair<A> a, Pair<E> b) {
+  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
+}
+template <class R, class E>
+  requires(RealField<R>)
+inline Pair<E> operator*(R a, Pair<E> b) {
+  return {a * b.re, a * b.im};
 }
 
-inline void store(float* x, Index i, float v) { x[i] = v; }
-inline void store(double* x, Index i, double v) { x[i] = v; }
-template <class R>
-inline void store(std::complex<R>* x, Index i, Pair<R> v) {
-  R* parts = reinterpret_cast<R*>(x);
-  parts[2 * i] = v.re;
-  parts[2 * i + 1] = v.im;
+template <class E>
+inline E conjugate(E x) {
+  return x;
 }
+template <class E>
+inline Pair<E> conjugate(Pair<E> x) {
+  return {x.re, -x.im};
+}
+
+/// Re x̄ y
+template <class E>
+inline E real_product(E x, E y) {
+  return x * y;
+}
+template <class E>
+inline E real_product(Pair<E> x, Pair<E> y) {
+  return x.re * y.re + x.im * y.im;
+}
+
+/// The same numbers in precision R.
+template <class R>
+inline R convert(float x) {
+  return static_cast<R>(x);
+}
+template <class R>
+inline R convert(double x) {
+  return static_cast<R>(x);
+}
+template <class R, class From, int L>
+inline Lanes<R, L> convert(Lanes<From, L> x) {
+  return {__builtin_convertvector(x.v, typename Lanes<R, L>::Vector)};
+}
+template <class R, class E>
+inline auto convert(Pair<E> x) {
+  return Pair<decltype(convert<R>(x.re))>{convert<R>(x.re), convert<R>(x.im)};
+}
+
+template <class E>
+inline auto wide(E x) {
+  return convert<double>(x);
+}
+
+/// |x|², in double precision.
+template <class E>
+inline auto square(E x) {
+  return real_product(wide(x), wide(x));
+}
+
+inline double total(double x) { return x; }
+template <int L>
+inline double total(Lanes<double, L> x) {
+  // By halves, as a tree.
+  double t[L];
+  for (int l = 0; l < L; ++l) t[l] = x.v[l];
+  for (int half = L / 2; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) t[l] += t[l + half];
+  }
+  return t[0];
+}
+template <class E>
+inline Pair<double> total(Pair<E> x) {
+  return {total(x.re), total(x.im)};
+}
+
+// ---- places -------------------------------------------------------------------------------------
+
+/// Place i.
+struct Single {
+  Index i;
+
+  template <class R>
+  R load(const R* x) const {
+    return x[i];
+  }
+  template <class R>
+  Pair<R> load(const std::complex<R>* x) const {
+    const R* parts = reinterpret_cast<const R*>(x);
+    return {parts[2 * i], parts[2 * i + 1]};
+  }
+  template <class R>
+  void store(R* x, R v) const {
+    x[i] = v;
+  }
+  template <class R>
+  void store(std::complex<R>* x, Pair<R> v) const {
+    R* parts = reinterpret_cast<R*>(x);
+    parts[2 * i] = v.re;
+    parts[2 * i + 1] = v.im;
+  }
+};
+
+/// Places [i, i + L).
+template <int L>
+struct Strip {
+  Index i;
+
+  template <class R>
+  Lanes<R, L> load(const R* x) const {
+    Lanes<R, L> v;
+    __builtin_memcpy(&v, x + i, sizeof v);
+    return v;
+  }
+  template <class R>
+  Pair<Lanes<R, L>> load(const std::complex<R>* x) const {
+    const R* parts = reinterpret_cast<const R*>(x);
+    return split(Strip{2 * i}.load(parts), Strip{2 * i + L}.load(parts),
+                 std::make_integer_sequence<int, L>{});
+  }
+  template <class R>
+  void store(R* x, Lanes<R, L> v) const {
+    __builtin_memcpy(x + i, &v, sizeof v);
+  }
+  template <class R>
+  void store(std::complex<R>* x, Pair<Lanes<R, L>> v) const {
+    R* parts = reinterpret_cast<R*>(x);
+    const auto sequence = std::make_integer_sequence<int, L>{};
+    Strip{2 * i}.store(parts, join<0>(v, sequence));
+    Strip{2 * i + L}.store(parts, join<1>(v, sequence));
+  }
+
+ private:
+  // Real and imaginary parts are told apart within groups of 16 bytes, which every level shuffles
+  // in one instruction. So lanes hold the places of a strip in another order, the same for all
+  // vectors of one precision.
+  template <class R>
+  static constexpr int kGroup = L < 16 / static_cast<int>(sizeof(R)) ? L : 16 / sizeof(R);
+
+  /// Where lane l of the parts comes from in the numbers one after the other, a before b.
+  template <class R>
+  static constexpr int source(int l, int part) {
+    const int group = l / kGroup<R> * kGroup<R>, k = l % kGroup<R>;
+    constexpr int kHalf = kGroup<R> / 2;
+    return (k < kHalf ? group + 2 * k : L + group + 2 * (k - kHalf)) + part;
+  }
+  template <class R, int... l>
+  static Pair<Lanes<R, L>> split(Lanes<R, L> a, Lanes<R, L> b, std::integer_sequence<int, l...>) {
+    return {{__builtin_shufflevector(a.v, b.v, source<R>(l, 0)...)},
+            {__builtin_shufflevector(a.v, b.v, source<R>(l, 1)...)}};
+  }
+  /// The first or the second half of the numbers: the inverse of `split`.
+  template <int kHalf, class R, int... l>
+  static Lanes<R, L> join(Pair<Lanes<R, L>> v, std::integer_sequence<int, l...>) {
+    constexpr int kStep = kGroup<R> / 2;
+    return {__builtin_shufflevector(
+        v.re.v, v.im.v,
+        (l / kGroup<R> * kGroup<R> + kHalf * kStep + l % kGroup<R> / 2 + l % 2 * L)...)};
+  }
+};
+
+/// Lanes of sums, which are in double precision, and of results in the precision of T.
+constexpr int kSumLanes = kVectorBytes / 8;
+template <Field T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(RealOf<T>));
 
 /// A coefficient in the precision of the vectors.
 template <Field T>
 inline auto coefficient(const WideOf<T>& a) {
-  using R = RealOf<T>;
-  if constexpr (ComplexField<T>) {
-    const Pair<double> v = load(&a, 0);
-    return Pair<R>{static_cast<R>(v.re), static_cast<R>(v.im)};
-  } else {
-    return static_cast<R>(a);
-  }
-}
-template <Field T>
-using ElementOf = decltype(coefficient<T>(WideOf<T>{}));
-
-inline double wide(double x) { return x; }
-inline double wide(float x) { return static_cast<double>(x); }
-template <class R>
-inline Pair<double> wide(Pair<R> x) {
-  return {wide(x.re), wide(x.im)};
-}
-
-inline void narrow(double from, float& to) { to = static_cast<float>(from); }
-inline void narrow(double from, double& to) { to = from; }
-template <class R>
-inline void narrow(Pair<double> from, Pair<R>& to) {
-  narrow(from.re, to.re);
-  narrow(from.im, to.im);
+  return convert<RealOf<T>>(Single{0}.load(&a));
 }
 
 inline double result(double x) { return x; }
 inline std::complex<double> result(Pair<double> x) { return {x.re, x.im}; }
 
-template <class R>
-inline Pair<R> operator+(Pair<R> a, Pair<R> b) {
-  return {a.re + b.re, a.im + b.im};
-}
-template <class R>
-inline Pair<R> operator-(Pair<R> a) {
-  return {-a.re, -a.im};
-}
-template <class R>
-inline Pair<R> operator*(Pair<R> a, Pair<R> b) {
-  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
-}
-template <class R>
-inline Pair<R> operator*(R a, Pair<R> b) {
-  return {a * b.re, a * b.im};
-}
-
-inline float conjugate(float x) { return x; }
-inline double conjugate(double x) { return x; }
-template <class R>
-inline Pair<R> conjugate(Pair<R> x) {
-  return {x.re, -x.im};
-}
-
-inline double real_product(double x, double y) { return x * y; }
-inline double real_product(Pair<double> x, Pair<double> y) { return x.re * y.re + x.im * y.im; }
-
-/// |x|², in double precision.
-template <class E>
-inline double square(E x) {
-  return real_product(wide(x), wide(x));
-}
-
 // ---- loops --------------------------------------------------------------------------------------
 
-/// Runs body(i) for i in [0, n). ivdep: vectors that share memory are the same vector, so iteration
-/// i touches only elements i.
-template <class Body>
+/// body(place) for all of [0, n), L places at a time. Vectors that share memory are the same
+/// vector, so no place depends on another.
+template <int L, class Body>
 inline void each(Index n, Body body) {
-#pragma GCC ivdep
-  for (Index i = 0; i < n; ++i) body(i);
+  Index i = 0;
+  for (; i + L <= n; i += L) body(Strip<L>{i});
+  for (; i < n; ++i) body(Single{i});
 }
 
-/// L running sums, which stay in registers because every index is known at compile time.
-template <class E, int L>
-struct Sums {
-  E lane[L] = {};
-
-  void add(int l, E x) { lane[l] += x; }
-  E total() const {
-    E t[L];
-    for (int l = 0; l < L; ++l) t[l] = lane[l];
-    for (int half = L / 2; half > 0; half /= 2) {
-      for (int l = 0; l < half; ++l) t[l] += t[l + half];
-    }
-    return t[0];
-  }
-};
-template <class R, int L>
-struct Sums<Pair<R>, L> {
-  Sums<R, L> re, im;
-
-  void add(int l, Pair<R> x) {
-    re.add(l, x.re);
-    im.add(l, x.im);
-  }
-  Pair<R> total() const { return {re.total(), im.total()}; }
-};
-
-/// Lanes of a sum: four vectors of doubles, so that four additions are under way at once and the
-/// sum is limited by loads rather than by the latency of an addition.
-constexpr int kLanes = 4 * kVectorBytes / 8;
-
-/// Σ term(i) for i in [0, n).
-template <class E, class Term>
-inline E sum(Index n, Term term) {
-  Sums<E, kLanes> sums;
+/// Σ term(place) for all of [0, n). Four sums are under way at once, so that loads are waited for
+/// and not the latency of an addition.
+template <class Term>
+inline auto sum(Index n, Term term) {
+  constexpr int L = kSumLanes;
+  decltype(term(Strip<L>{0})) a{}, b{}, c{}, d{};
+  decltype(term(Single{0})) rest{};
   Index i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-#pragma GCC ivdep
-    for (int l = 0; l < kLanes; ++l) sums.add(l, term(i + l));
+  for (; i + 4 * L <= n; i += 4 * L) {
+    a = a + term(Strip<L>{i});
+    b = b + term(Strip<L>{i + L});
+    c = c + term(Strip<L>{i + 2 * L});
+    d = d + term(Strip<L>{i + 3 * L});
   }
-  Sums<E, 1> rest;
-  for (; i < n; ++i) rest.add(0, term(i));
-  return sums.total() + rest.total();
+  for (; i + L <= n; i += L) a = a + term(Strip<L>{i});
+  for (; i < n; ++i) rest = rest + term(Single{i});
+  return total((a + b) + (c + d)) + rest;
+}
+
+/// f(integral_constant<int, k>) for k = 0 … C − 1: a loop whose arrays stay in registers.
+template <int C, class F>
+inline void unrolled(F f) {
+  [&]<int... k>(std::integer_sequence<int, k...>) {
+    (f(std::integral_constant<int, k>{}), ...);
+  }(std::make_integer_sequence<int, C>{});
 }
 
 // ---- updates ------------------------------------------------------------------------------------
@@ -156,15 +254,15 @@ inline E sum(Index n, Term term) {
 template <Field T>
 void scaled_copy(Index n, WideOf<T> a, const T* x, T* y) {
   const auto ca = coefficient<T>(a);
-  each(n, [=](Index i) { store(y, i, ca * load(x, i)); });
+  each<kLanes<T>>(n, [=](auto at) { at.store(y, ca * at.load(x)); });
 }
 
 template <Field T>
 double scaled_copy_norm2(Index n, WideOf<T> a, const T* x, T* y) {
   const auto ca = coefficient<T>(a);
-  return sum<double>(n, [=](Index i) {
-    const auto v = ca * load(x, i);
-    store(y, i, v);
+  return sum(n, [=](auto at) {
+    const auto v = ca * at.load(x);
+    at.store(y, v);
     return square(v);
   });
 }
@@ -172,15 +270,15 @@ double scaled_copy_norm2(Index n, WideOf<T> a, const T* x, T* y) {
 template <Field T>
 void axpby(Index n, WideOf<T> a, const T* x, WideOf<T> b, T* y) {
   const auto ca = coefficient<T>(a), cb = coefficient<T>(b);
-  each(n, [=](Index i) { store(y, i, ca * load(x, i) + cb * load(y, i)); });
+  each<kLanes<T>>(n, [=](auto at) { at.store(y, ca * at.load(x) + cb * at.load(y)); });
 }
 
 template <Field T>
 double axpby_norm2(Index n, WideOf<T> a, const T* x, WideOf<T> b, T* y) {
   const auto ca = coefficient<T>(a), cb = coefficient<T>(b);
-  return sum<double>(n, [=](Index i) {
-    const auto v = ca * load(x, i) + cb * load(y, i);
-    store(y, i, v);
+  return sum(n, [=](auto at) {
+    const auto v = ca * at.load(x) + cb * at.load(y);
+    at.store(y, v);
     return square(v);
   });
 }
@@ -188,10 +286,10 @@ double axpby_norm2(Index n, WideOf<T> a, const T* x, WideOf<T> b, T* y) {
 template <Field T>
 void axpy_xpby(Index n, WideOf<T> a, T* p, T* x, WideOf<T> b, const T* r) {
   const auto ca = coefficient<T>(a), cb = coefficient<T>(b);
-  each(n, [=](Index i) {
-    const auto pi = load(p, i);
-    store(x, i, load(x, i) + ca * pi);
-    store(p, i, load(r, i) + cb * pi);
+  each<kLanes<T>>(n, [=](auto at) {
+    const auto pi = at.load(p);
+    at.store(x, at.load(x) + ca * pi);
+    at.store(p, at.load(r) + cb * pi);
   });
 }
 
@@ -200,13 +298,13 @@ double update3(Index n, WideOf<T> a, T* g, WideOf<T> b, T* x, WideOf<T> c, const
                T* h) {
   const auto ca = coefficient<T>(a), cb = coefficient<T>(b);
   const auto cc = coefficient<T>(c), cd = coefficient<T>(d);
-  return sum<double>(n, [=](Index i) {
-    const auto hi = load(h, i);
-    const auto gi = hi + ca * load(g, i);
-    store(g, i, gi);
-    const auto xi = load(x, i) + cb * gi;
-    store(x, i, xi);
-    store(h, i, cc * load(v, i) + cd * hi);
+  return sum(n, [=](auto at) {
+    const auto hi = at.load(h);
+    const auto gi = hi + ca * at.load(g);
+    const auto xi = at.load(x) + cb * gi;
+    at.store(g, gi);
+    at.store(x, xi);
+    at.store(h, cc * at.load(v) + cd * hi);
     return square(xi);
   });
 }
@@ -215,20 +313,20 @@ template <Field T>
 void rotate2(Index n, double c, WideOf<T> s, T* x, T* y) {
   const auto cc = static_cast<RealOf<T>>(c);
   const auto cs = coefficient<T>(s);
-  each(n, [=](Index i) {
-    const auto xi = load(x, i), yi = load(y, i);
-    store(x, i, cc * xi + cs * yi);
-    store(y, i, -conjugate(cs) * xi + cc * yi);
+  each<kLanes<T>>(n, [=](auto at) {
+    const auto xi = at.load(x), yi = at.load(y);
+    at.store(x, cc * xi + cs * yi);
+    at.store(y, -conjugate(cs) * xi + cc * yi);
   });
 }
 
 template <Field T>
 void shift_step(Index n, WideOf<T> a, WideOf<T> b, WideOf<T> z, const T* r, T* x, T* p) {
   const auto ca = coefficient<T>(a), cb = coefficient<T>(b), cz = coefficient<T>(z);
-  each(n, [=](Index i) {
-    const auto pi = load(p, i);
-    store(x, i, load(x, i) + ca * pi);
-    store(p, i, cz * load(r, i) + cb * pi);
+  each<kLanes<T>>(n, [=](auto at) {
+    const auto pi = at.load(p);
+    at.store(x, at.load(x) + ca * pi);
+    at.store(p, cz * at.load(r) + cb * pi);
   });
 }
 
@@ -236,107 +334,23 @@ void shift_step(Index n, WideOf<T> a, WideOf<T> b, WideOf<T> z, const T* r, T* x
 
 template <Field T>
 WideOf<T> dot(Index n, const T* x, const T* y) {
-  using Wide = decltype(wide(ElementOf<T>{}));
-  return result(
-      sum<Wide>(n, [=](Index i) { return conjugate(wide(load(x, i))) * wide(load(y, i)); }));
+  return result(sum(n, [=](auto at) { return conjugate(wide(at.load(x))) * wide(at.load(y)); }));
 }
 
 template <Field T>
 double real_dot(Index n, const T* x, const T* y) {
-  return sum<double>(n, [=](Index i) { return real_product(wide(load(x, i)), wide(load(y, i))); });
+  return sum(n, [=](auto at) { return real_product(wide(at.load(x)), wide(at.load(y))); });
 }
 
 template <Field T>
 double norm2(Index n, const T* x) {
-  return sum<double>(n, [=](Index i) { return square(load(x, i)); });
+  return sum(n, [=](auto at) { return square(at.load(x)); });
 }
 
 // ---- panels of columns --------------------------------------------------------------------------
 
-/// Lanes of each of C sums, so that all sums together take eight vector registers.
-template <int C>
-constexpr int kPanelLanes = (C > 4   ? 1
-                             : C > 2 ? 2
-                                     : 4) *
-                            kVectorBytes / 8;
-
-template <int C, bool kConjugate, Field T>
-void project_panel(Index n, const T* V, Index ld, const T* w, WideOf<T>* sums) {
-  using Wide = decltype(wide(ElementOf<T>{}));
-  constexpr int kLanesEach = kPanelLanes < ComplexField<T> ? 2 * C : C > ;
-  const auto term = [=](int c, Index i) {
-    const Wide v = wide(load(V + c * ld, i));
-    return (kConjugate ? conjugate(v) : v) * wide(load(w, i));
-  };
-  Sums<Wide, kLanesEach> s[C];
-  Index i = 0;
-  for (; i + kLanesEach <= n; i += kLanesEach) {
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC ivdep
-      for (int l = 0; l < kLanesEach; ++l) s[c].add(l, term(c, i + l));
-    }
-  }
-  Sums<Wide, 1> rest[C];
-  for (; i < n; ++i) {
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) rest[c].add(0, term(c, i));
-  }
-#pragma GCC unroll 8
-  for (int c = 0; c < C; ++c) {
-    store(sums, c, load(sums, c) + (s[c].total() + rest[c].total()));
-  }
-}
-
-template <int C, bool kConjugate, Field T>
-void add_panel(Index n, const T* V, Index ld, const WideOf<T>* h, T* y) {
-  ElementOf<T> ch[C];
-  for (int c = 0; c < C; ++c) ch[c] = coefficient<T>(h[c]);
-  each(n, [=](Index i) {
-    ElementOf<T> v = load(y, i);
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-      const auto x = load(V + c * ld, i);
-      v = v + ch[c] * (kConjugate ? conjugate(x) : x);
-    }
-    store(y, i, v);
-  });
-}
-
-template <int C, Field T>
-void combine_panel(Index n, Index k, const T* A, Index lda, const WideOf<T>* S, Index lds, T* V,
-                   Index ld) {
-  using E = ElementOf<T>;
-  const auto strip = [=]<int L>(Index i, std::integral_constant<int, L>) {
-    Sums<E, L> s[C];
-    for (Index j = 0; j < k; ++j) {
-#pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) {
-        const E sj = coefficient<T>(S[j + c * lds]);
-#pragma GCC ivdep
-        for (int l = 0; l < L; ++l) s[c].add(l, load(A + j * lda, i + l) * sj);
-      }
-    }
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) {
-#pragma GCC ivdep
-      for (int l = 0; l < L; ++l) {
-        if constexpr (ComplexField<T>) {
-          store(V + c * ld, i + l, {s[c].re.lane[l], s[c].im.lane[l]});
-        } else {
-          store(V + c * ld, i + l, s[c].lane[l]);
-        }
-      }
-    }
-  };
-  constexpr int kStrip = kVectorBytes / static_cast<int>(sizeof(RealOf<T>));
-  Index i = 0;
-  for (; i + kStrip <= n; i += kStrip) strip(i, std::integral_constant<int, kStrip>{});
-  for (; i < n; ++i) strip(i, std::integral_constant<int, 1>{});
-}
-
-/// Calls panel<C>(first column) with C = 8 or, where that is more than kMax or than what is left,
-/// 4, 2 and 1 until `cols` columns are done.
+/// panel(integral_constant<int, C>, first column) with C = 8, 4, 2 or 1, none above kMax, until
+/// `cols` columns are done.
 template <int kMax, class Panel>
 inline void split_columns(Index cols, Panel panel) {
   Index c = 0;
@@ -351,14 +365,57 @@ inline void split_columns(Index cols, Panel panel) {
   run(std::integral_constant<int, 1>{});
 }
 
-/// A complex sum takes two registers.
+/// Registers of an element.
 template <Field T>
-constexpr int kMaxPanel = ComplexField<T> ? 4 : 8;
+constexpr int kParts = ComplexField<T> ? 2 : 1;
+
+template <int C, bool kConjugate, Field T>
+void project_panel(Index n, const T* V, Index ld, const T* w, WideOf<T>* sums) {
+  constexpr int L = kSumLanes;
+  constexpr int U = 8 / (C * kParts<T>) > 4 ? 4 : 8 / (C * kParts<T>);  // eight registers of sums
+  const auto term = [=](Index c, auto at, auto wi) {
+    const auto v = wide(at.load(V + c * ld));
+    return (kConjugate ? conjugate(v) : v) * wi;
+  };
+  decltype(wide(Strip<L>{0}.load(w))) s[C * U] = {};
+  decltype(wide(Single{0}.load(w))) rest[C] = {};
+  Index i = 0;
+  for (; i + U * L <= n; i += U * L) {
+    unrolled<U>([&](auto u) {
+      const Strip<L> at{i + u * L};
+      const auto wi = wide(at.load(w));
+      unrolled<C>([&](auto c) { s[c * U + u] = s[c * U + u] + term(c, at, wi); });
+    });
+  }
+  for (; i < n; ++i) {
+    const Single at{i};
+    const auto wi = wide(at.load(w));
+    unrolled<C>([&](auto c) { rest[c] = rest[c] + term(c, at, wi); });
+  }
+  unrolled<C>([&](auto c) {
+    unrolled<U>([&](auto u) { rest[c] = rest[c] + total(s[c * U + u]); });
+    Single{c}.store(sums, Single{c}.load(sums) + rest[c]);
+  });
+}
 
 template <bool kConjugate, Field T>
 void project(Index n, Index cols, const T* V, Index ld, const T* w, WideOf<T>* sums) {
-  split_columns<kMaxPanel<T>>(cols, [=]<int C>(std::integral_constant<int, C>, Index c) {
+  split_columns<8 / kParts<T>>(cols, [=]<int C>(std::integral_constant<int, C>, Index c) {
     project_panel<C, kConjugate>(n, V + c * ld, ld, w, sums + c);
+  });
+}
+
+template <int C, bool kConjugate, Field T>
+void add_panel(Index n, const T* V, Index ld, const WideOf<T>* h, T* y) {
+  decltype(coefficient<T>(h[0])) ch[C];
+  unrolled<C>([&](auto c) { ch[c] = coefficient<T>(h[c]); });
+  each<kLanes<T>>(n, [=](auto at) {
+    auto v = at.load(y);
+    unrolled<C>([&](auto c) {
+      const auto x = at.load(V + c * ld);
+      v = v + ch[c] * (kConjugate ? conjugate(x) : x);
+    });
+    at.store(y, v);
   });
 }
 
@@ -369,10 +426,35 @@ void add_columns(Index n, Index cols, const T* V, Index ld, const WideOf<T>* h, 
   });
 }
 
+template <int C, Field T>
+void combine_panel(Index n, Index k, const T* A, Index lda, const WideOf<T>* S, Index lds, T* V,
+                   Index ld) {
+  // U places of C columns: a coefficient serves U registers, an element of A serves C.
+  const auto rows = [=]<class At, int U>(At at, Index step, std::integral_constant<int, U>) {
+    decltype(at.load(A)) s[C * U] = {};
+    for (Index j = 0; j < k; ++j) {
+      decltype(at.load(A)) a[U];
+      unrolled<U>([&](auto u) { a[u] = At{at.i + u * step}.load(A + j * lda); });
+      unrolled<C>([&](auto c) {
+        const auto sj = coefficient<T>(S[j + c * lds]);
+        unrolled<U>([&](auto u) { s[c * U + u] = s[c * U + u] + sj * a[u]; });
+      });
+    }
+    unrolled<C>([&](auto c) {
+      unrolled<U>([&](auto u) { At{at.i + u * step}.store(V + c * ld, s[c * U + u]); });
+    });
+  };
+  constexpr int L = kLanes<T>;
+  Index i = 0;
+  for (; i + 2 * L <= n; i += 2 * L) rows(Strip<L>{i}, L, std::integral_constant<int, 2>{});
+  for (; i + L <= n; i += L) rows(Strip<L>{i}, L, std::integral_constant<int, 1>{});
+  for (; i < n; ++i) rows(Single{i}, 1, std::integral_constant<int, 1>{});
+}
+
 template <Field T>
 void combine(Index n, Index k, const T* A, Index lda, const WideOf<T>* S, Index lds, Index cols,
              T* V, Index ld) {
-  split_columns<kMaxPanel<T>>(cols, [=]<int C>(std::integral_constant<int, C>, Index c) {
+  split_columns<4 / kParts<T>>(cols, [=]<int C>(std::integral_constant<int, C>, Index c) {
     combine_panel<C>(n, k, A, lda, S + c * lds, lds, V + c * ld, ld);
   });
 }
@@ -381,33 +463,42 @@ void combine(Index n, Index k, const T* A, Index lda, const WideOf<T>* S, Index 
 
 template <Field T>
 void multiply(Index n, const T* d, const T* x, T* y) {
-  each(n, [=](Index i) { store(y, i, load(d, i) * load(x, i)); });
+  each<kLanes<T>>(n, [=](auto at) { at.store(y, at.load(d) * at.load(x)); });
 }
 
 template <Field T>
 void multiply_add(Index n, WideOf<T> a, const T* d, const T* x, T* y) {
   const auto ca = coefficient<T>(a);
-  each(n, [=](Index i) { store(y, i, load(y, i) + ca * load(d, i) * load(x, i)); });
+  each<kLanes<T>>(n, [=](auto at) { at.store(y, at.load(y) + ca * at.load(d) * at.load(x)); });
+}
+
+/// x times a coefficient which may be complex.
+template <class E>
+inline E times(double a, E x) {
+  return a * x;
+}
+template <class E>
+inline Pair<E> times(Pair<double> a, E x) {
+  return {a.re * x, a.im * x};
 }
 
 /// In double precision throughout: the square of a float may overflow where a |x|² does not.
 template <Field T>
 void add_squares(Index n, WideOf<T> a, const T* x, T* y) {
-  const auto ca = load(&a, 0);
-  each(n, [=](Index i) {
-    ElementOf<T> v;
-    narrow(wide(load(y, i)) + square(load(x, i)) * ca, v);
-    store(y, i, v);
+  const auto ca = Single{0}.load(&a);
+  each<kSumLanes>(n, [=](auto at) {
+    at.store(y, convert<RealOf<T>>(wide(at.load(y)) + times(ca, square(at.load(x)))));
   });
 }
 
 template <class R>
-inline R inverse(R x) {
-  return R{1} / x;
+inline R reciprocal_of(R x) {
+  return x == 0 ? R{1} : R{1} / x;
 }
 /// Smith's division, which neither overflows nor underflows where 1 / x does not.
 template <class R>
-inline Pair<R> inverse(Pair<R> x) {
+inline Pair<R> reciprocal_of(Pair<R> x) {
+  if (x.re == 0 && x.im == 0) return {R{1}, R{0}};
   const bool wider = (x.re < 0 ? -x.re : x.re) >= (x.im < 0 ? -x.im : x.im);
   const R large = wider ? x.re : x.im;
   const R small = wider ? x.im : x.re;
@@ -416,30 +507,19 @@ inline Pair<R> inverse(Pair<R> x) {
   return wider ? Pair<R>{scale, -slope * scale} : Pair<R>{slope * scale, -scale};
 }
 
-inline bool is_zero(float x) { return x == 0; }
-inline bool is_zero(double x) { return x == 0; }
-template <class R>
-inline bool is_zero(Pair<R> x) {
-  return x.re == 0 && x.im == 0;
-}
-
 template <Field T>
 void reciprocal(Index n, const T* x, T* y) {
-  const auto one = coefficient<T>(1.0);
-  each(n, [=](Index i) {
-    const auto xi = load(x, i);
-    store(y, i, is_zero(xi) ? one : inverse(is_zero(xi) ? one : xi));
-  });
+  for (Single at{0}; at.i < n; ++at.i) at.store(y, reciprocal_of(at.load(x)));
 }
 
 template <Field T>
 void cast(Index n, const T* x, typename KernelTable<T>::Other* y) {
-  using Other = typename KernelTable<T>::Other;
-  each(n, [=](Index i) {
-    ElementOf<Other> v;
-    narrow(wide(load(x, i)), v);
-    store(y, i, v);
-  });
+  using From = RealOf<T>;
+  using To = RealOf<typename KernelTable<T>::Other>;
+  // Part by part, since the two precisions split complex numbers into lanes differently.
+  const From* from = reinterpret_cast<const From*>(x);
+  To* to = reinterpret_cast<To*>(y);
+  each<kSumLanes>(kParts<T> * n, [=](auto at) { at.store(to, convert<To>(at.load(from))); });
 }
 
 // ---- random fills -------------------------------------------------------------------------------
@@ -450,7 +530,7 @@ void random_signs(RandomKey key, Index first, Index n, T* x) {
     const philox::Block bits = philox::bits(key.seed, key.stream, (first + i) / 128);
     for (Index k = (first + i) % 128; k < 128 && i < n; ++k, ++i) {
       const std::uint32_t bit = bits[static_cast<std::size_t>(k / 32)] >> (k % 32) & 1u;
-      store(x, i, coefficient<T>(bit != 0 ? -1.0 : 1.0));
+      Single{i}.store(x, coefficient<T>(bit != 0 ? -1.0 : 1.0));
     }
   }
 }
@@ -460,9 +540,9 @@ void random_uniform(RandomKey key, Index first, Index n, T* x) {
   for (Index i = 0; i < n; ++i) {
     const auto u = philox::uniform2(key.seed, key.stream, first + i);
     if constexpr (ComplexField<T>) {
-      store(x, i, coefficient<T>({u.first, u.second}));
+      Single{i}.store(x, coefficient<T>({u.first, u.second}));
     } else {
-      store(x, i, coefficient<T>(u.first));
+      Single{i}.store(x, coefficient<T>(u.first));
     }
   }
 }

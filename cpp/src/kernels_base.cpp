@@ -1,6 +1,7 @@
 // The kernels for level base: vector registers of 16 bytes on x86-64 (SSE2).
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "kernel_levels.hpp"
 #include "ritz/sketch/philox.hpp"

@@ -1,6 +1,7 @@
 // The kernels for level v3: vector registers of 32 bytes on x86-64 (AVX2).
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "kernel_levels.hpp"
 #include "ritz/sketch/philox.hpp"

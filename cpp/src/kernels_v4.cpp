@@ -1,6 +1,7 @@
 // The kernels for level v4: vector registers of 64 bytes on x86-64 (AVX-512).
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "kernel_levels.hpp"
 #include "ritz/sketch/philox.hpp"
