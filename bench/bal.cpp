@@ -46,16 +46,16 @@ int run(const char* path, double ftol) {
   };
   ritz::Monitor monitor;
   monitor.observer = observe;
-  const auto out =
-      ritz::levenberg_marquardt(space, problem, bal::Vector{x.data(), problem.parameters()},
-                                workspace, options, monitor);
+  const auto out = ritz::levenberg_marquardt(
+      space, problem, bal::Vector{x.data(), problem.parameters()}, workspace, options, monitor);
 
   std::printf("{\n  \"status\": \"%s\",\n  \"cost\": %.6f,\n", name(out.status), out.cost);
   std::printf("  \"outer_iterations\": %lld,\n  \"inner_iterations\": %lld,\n",
               static_cast<long long>(out.iterations), static_cast<long long>(out.inner_iterations));
   std::printf("  \"jvp\": %lld,\n  \"vjp\": %lld,\n  \"evaluations\": %lld,\n",
               static_cast<long long>(out.products.apply),
-              static_cast<long long>(out.products.adjoint), static_cast<long long>(out.evaluations));
+              static_cast<long long>(out.products.adjoint),
+              static_cast<long long>(out.evaluations));
   std::printf("  \"cpu_seconds_to_load\": %.3f,\n  \"cpu_seconds\": %.3f,\n", loaded,
               cpu_seconds() - loaded);
   std::printf("  \"seconds\": %.3f,\n  \"peak_megabytes\": %.1f,\n  \"costs\": [", out.seconds,

@@ -18,24 +18,36 @@ TraceOutcome<T> trace(HostSpace<T>& space, const OperatorRef<T>& A,
 }
 
 template EigshOutcome eigsh<float>(HostSpace<float>&, const OperatorRef<float>&, std::span<double>,
-    std::span<double>, BlockView<float>, EigshWorkspace<HostSpace<float>>&, const EigshOptions&,
-    const Monitor&);
+                                   std::span<double>, BlockView<float>,
+                                   EigshWorkspace<HostSpace<float>>&, const EigshOptions&,
+                                   const Monitor&);
 template TraceOutcome<float> trace<float>(HostSpace<float>&, const OperatorRef<float>&,
-    TraceWorkspace<HostSpace<float>>&, const TraceOptions&, const Monitor&);
-template EigshOutcome eigsh<double>(HostSpace<double>&, const OperatorRef<double>&, std::span<double>,
-    std::span<double>, BlockView<double>, EigshWorkspace<HostSpace<double>>&, const EigshOptions&,
-    const Monitor&);
+                                          TraceWorkspace<HostSpace<float>>&, const TraceOptions&,
+                                          const Monitor&);
+template EigshOutcome eigsh<double>(HostSpace<double>&, const OperatorRef<double>&,
+                                    std::span<double>, std::span<double>, BlockView<double>,
+                                    EigshWorkspace<HostSpace<double>>&, const EigshOptions&,
+                                    const Monitor&);
 template TraceOutcome<double> trace<double>(HostSpace<double>&, const OperatorRef<double>&,
-    TraceWorkspace<HostSpace<double>>&, const TraceOptions&, const Monitor&);
-template EigshOutcome eigsh<std::complex<float>>(HostSpace<std::complex<float>>&, const OperatorRef<std::complex<float>>&, std::span<double>,
-    std::span<double>, BlockView<std::complex<float>>, EigshWorkspace<HostSpace<std::complex<float>>>&, const EigshOptions&,
-    const Monitor&);
-template TraceOutcome<std::complex<float>> trace<std::complex<float>>(HostSpace<std::complex<float>>&, const OperatorRef<std::complex<float>>&,
+                                            TraceWorkspace<HostSpace<double>>&, const TraceOptions&,
+                                            const Monitor&);
+template EigshOutcome eigsh<std::complex<float>>(HostSpace<std::complex<float>>&,
+                                                 const OperatorRef<std::complex<float>>&,
+                                                 std::span<double>, std::span<double>,
+                                                 BlockView<std::complex<float>>,
+                                                 EigshWorkspace<HostSpace<std::complex<float>>>&,
+                                                 const EigshOptions&, const Monitor&);
+template TraceOutcome<std::complex<float>> trace<std::complex<float>>(
+    HostSpace<std::complex<float>>&, const OperatorRef<std::complex<float>>&,
     TraceWorkspace<HostSpace<std::complex<float>>>&, const TraceOptions&, const Monitor&);
-template EigshOutcome eigsh<std::complex<double>>(HostSpace<std::complex<double>>&, const OperatorRef<std::complex<double>>&, std::span<double>,
-    std::span<double>, BlockView<std::complex<double>>, EigshWorkspace<HostSpace<std::complex<double>>>&, const EigshOptions&,
-    const Monitor&);
-template TraceOutcome<std::complex<double>> trace<std::complex<double>>(HostSpace<std::complex<double>>&, const OperatorRef<std::complex<double>>&,
+template EigshOutcome eigsh<std::complex<double>>(HostSpace<std::complex<double>>&,
+                                                  const OperatorRef<std::complex<double>>&,
+                                                  std::span<double>, std::span<double>,
+                                                  BlockView<std::complex<double>>,
+                                                  EigshWorkspace<HostSpace<std::complex<double>>>&,
+                                                  const EigshOptions&, const Monitor&);
+template TraceOutcome<std::complex<double>> trace<std::complex<double>>(
+    HostSpace<std::complex<double>>&, const OperatorRef<std::complex<double>>&,
     TraceWorkspace<HostSpace<std::complex<double>>>&, const TraceOptions&, const Monitor&);
 
 }  // namespace ritz::compiled

@@ -17,25 +17,46 @@ LsmrOutcome lsmr(HostSpace<T>& space, const OperatorRef<T>& A, VectorView<const 
   return ritz::lsmr(space, A, b, x, ws, opt, monitor);
 }
 
-template CgOutcome cg<float>(HostSpace<float>&, const OperatorRef<float>&, const OperatorRef<float>*,
-    VectorView<const float>, VectorView<float>, CgWorkspace<HostSpace<float>>&, const CgOptions&,
-    const Monitor&);
-template LsmrOutcome lsmr<float>(HostSpace<float>&, const OperatorRef<float>&, VectorView<const float>,
-    VectorView<float>, LsmrWorkspace<HostSpace<float>>&, const LsmrOptions&, const Monitor&);
-template CgOutcome cg<double>(HostSpace<double>&, const OperatorRef<double>&, const OperatorRef<double>*,
-    VectorView<const double>, VectorView<double>, CgWorkspace<HostSpace<double>>&, const CgOptions&,
-    const Monitor&);
-template LsmrOutcome lsmr<double>(HostSpace<double>&, const OperatorRef<double>&, VectorView<const double>,
-    VectorView<double>, LsmrWorkspace<HostSpace<double>>&, const LsmrOptions&, const Monitor&);
-template CgOutcome cg<std::complex<float>>(HostSpace<std::complex<float>>&, const OperatorRef<std::complex<float>>&, const OperatorRef<std::complex<float>>*,
-    VectorView<const std::complex<float>>, VectorView<std::complex<float>>, CgWorkspace<HostSpace<std::complex<float>>>&, const CgOptions&,
-    const Monitor&);
-template LsmrOutcome lsmr<std::complex<float>>(HostSpace<std::complex<float>>&, const OperatorRef<std::complex<float>>&, VectorView<const std::complex<float>>,
-    VectorView<std::complex<float>>, LsmrWorkspace<HostSpace<std::complex<float>>>&, const LsmrOptions&, const Monitor&);
-template CgOutcome cg<std::complex<double>>(HostSpace<std::complex<double>>&, const OperatorRef<std::complex<double>>&, const OperatorRef<std::complex<double>>*,
-    VectorView<const std::complex<double>>, VectorView<std::complex<double>>, CgWorkspace<HostSpace<std::complex<double>>>&, const CgOptions&,
-    const Monitor&);
-template LsmrOutcome lsmr<std::complex<double>>(HostSpace<std::complex<double>>&, const OperatorRef<std::complex<double>>&, VectorView<const std::complex<double>>,
-    VectorView<std::complex<double>>, LsmrWorkspace<HostSpace<std::complex<double>>>&, const LsmrOptions&, const Monitor&);
+template CgOutcome cg<float>(HostSpace<float>&, const OperatorRef<float>&,
+                             const OperatorRef<float>*, VectorView<const float>, VectorView<float>,
+                             CgWorkspace<HostSpace<float>>&, const CgOptions&, const Monitor&);
+template LsmrOutcome lsmr<float>(HostSpace<float>&, const OperatorRef<float>&,
+                                 VectorView<const float>, VectorView<float>,
+                                 LsmrWorkspace<HostSpace<float>>&, const LsmrOptions&,
+                                 const Monitor&);
+template CgOutcome cg<double>(HostSpace<double>&, const OperatorRef<double>&,
+                              const OperatorRef<double>*, VectorView<const double>,
+                              VectorView<double>, CgWorkspace<HostSpace<double>>&, const CgOptions&,
+                              const Monitor&);
+template LsmrOutcome lsmr<double>(HostSpace<double>&, const OperatorRef<double>&,
+                                  VectorView<const double>, VectorView<double>,
+                                  LsmrWorkspace<HostSpace<double>>&, const LsmrOptions&,
+                                  const Monitor&);
+template CgOutcome cg<std::complex<float>>(HostSpace<std::complex<float>>&,
+                                           const OperatorRef<std::complex<float>>&,
+                                           const OperatorRef<std::complex<float>>*,
+                                           VectorView<const std::complex<float>>,
+                                           VectorView<std::complex<float>>,
+                                           CgWorkspace<HostSpace<std::complex<float>>>&,
+                                           const CgOptions&, const Monitor&);
+template LsmrOutcome lsmr<std::complex<float>>(HostSpace<std::complex<float>>&,
+                                               const OperatorRef<std::complex<float>>&,
+                                               VectorView<const std::complex<float>>,
+                                               VectorView<std::complex<float>>,
+                                               LsmrWorkspace<HostSpace<std::complex<float>>>&,
+                                               const LsmrOptions&, const Monitor&);
+template CgOutcome cg<std::complex<double>>(HostSpace<std::complex<double>>&,
+                                            const OperatorRef<std::complex<double>>&,
+                                            const OperatorRef<std::complex<double>>*,
+                                            VectorView<const std::complex<double>>,
+                                            VectorView<std::complex<double>>,
+                                            CgWorkspace<HostSpace<std::complex<double>>>&,
+                                            const CgOptions&, const Monitor&);
+template LsmrOutcome lsmr<std::complex<double>>(HostSpace<std::complex<double>>&,
+                                                const OperatorRef<std::complex<double>>&,
+                                                VectorView<const std::complex<double>>,
+                                                VectorView<std::complex<double>>,
+                                                LsmrWorkspace<HostSpace<std::complex<double>>>&,
+                                                const LsmrOptions&, const Monitor&);
 
 }  // namespace ritz::compiled

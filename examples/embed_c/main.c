@@ -7,8 +7,8 @@
 
 enum { N = 1000 };
 
-static int tridiagonal(void* ctx, const void* x, int64_t ldx, void* y, int64_t ldy,
-                       int64_t columns, void* stream) {
+static int tridiagonal(void* ctx, const void* x, int64_t ldx, void* y, int64_t ldy, int64_t columns,
+                       void* stream) {
   const int64_t n = *(const int64_t*)ctx;
   (void)stream;
   for (int64_t j = 0; j < columns; ++j) {

@@ -62,8 +62,7 @@ int main() {
       });
   std::vector<double> x{1.0, 1.0};
   ritz::LevenbergMarquardtWorkspace<Space> lm_workspace;
-  const auto fitted =
-      ritz::levenberg_marquardt(space, model, Vector{x.data(), 2}, lm_workspace);
+  const auto fitted = ritz::levenberg_marquardt(space, model, Vector{x.data(), 2}, lm_workspace);
   std::printf("levenberg_marquardt: %s\n    a = %.9f, b = %.9f, exact 2 and 0.5\n",
               message(fitted).c_str(), x[0], x[1]);
 

@@ -166,8 +166,7 @@ class Closure {
       if (e.data == data && e.size == size && e.array) return e.array;
     }
     std::shared_ptr<void> owner = HostSpace<T>::owner(data);
-    const bool lasting =
-        owner != nullptr && (adapter_->wrap.is_none() || adapter_->cache_wrapped);
+    const bool lasting = owner != nullptr && (adapter_->wrap.is_none() || adapter_->cache_wrapped);
     py::array_t<T> a;
     if (owner) {
       a = array_over<T>(data, {size}, {sizeof(T)}, std::move(owner));

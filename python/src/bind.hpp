@@ -73,17 +73,17 @@ void bind_operators(py::module_& m) {
           py::arg("rows"), py::arg("cols"), py::arg("matvec"), py::arg("rmatvec"),
           py::arg("matmat"), py::arg("rmatmat"), py::arg("out"), py::arg("adapter"),
           py::arg("name"))
-      .def_static("dense",
-                  [leaf](const py::array_t<T>& a) {
-                    const bool row_major = (a.flags() & py::array::c_style) != 0;
-                    if (a.ndim() != 2 || (!row_major && !(a.flags() & py::array::f_style))) {
-                      throw py::value_error("a dense operator needs a contiguous 2-d array");
-                    }
-                    const Index rows = a.shape(0), cols = a.shape(1);
-                    return leaf(Kept(DenseMatrix<T>(a.data(), rows, cols, row_major ? cols : rows,
-                                                    row_major),
-                                     keep(a)));
-                  })
+      .def_static(
+          "dense",
+          [leaf](const py::array_t<T>& a) {
+            const bool row_major = (a.flags() & py::array::c_style) != 0;
+            if (a.ndim() != 2 || (!row_major && !(a.flags() & py::array::f_style))) {
+              throw py::value_error("a dense operator needs a contiguous 2-d array");
+            }
+            const Index rows = a.shape(0), cols = a.shape(1);
+            return leaf(Kept(
+                DenseMatrix<T>(a.data(), rows, cols, row_major ? cols : rows, row_major), keep(a)));
+          })
       .def_static("identity", [leaf](Index n) { return leaf(Identity<S>(S{}, n)); })
       .def_static("diagonal",
                   [leaf](const Array& d) { return leaf(Diagonal<S>(S{}, const_view<T>(d))); })
@@ -137,8 +137,7 @@ void bind_operators(py::module_& m) {
              return N{Any(Product<S, Any, Any>(S{}, a.op, b.op)), a.calls_python || b.calls_python};
            })
       // The same operator with counts of its own: what it has prepared for products is shared.
-      .def("recounted",
-           [](const N& a) { return N{Any(Kept<Any>(a.op, nullptr)), a.calls_python}; })
+      .def("recounted", [](const N& a) { return N{Any(Kept<Any>(a.op, nullptr)), a.calls_python}; })
       .def("adjoint", [](const N& a) { return N{Any(Adjoint<T, Any>(a.op)), a.calls_python}; })
       .def("conjugate",
            [](const N& a) { return N{Any(Conjugate<S, Any>(S{}, a.op)), a.calls_python}; })
@@ -285,8 +284,8 @@ void bind_methods(py::module_& m) {
     {
       const RunGil gil(a.calls_python || (m_node != nullptr && m_node->calls_python), b.size());
       Observer<T> observer(monitor, gil.held());
-      outcome = compiled::cg<T>(space, A, M ? &*M : nullptr, bv, xv, ws, opt,
-                                watch(monitor, observer));
+      outcome =
+          compiled::cg<T>(space, A, M ? &*M : nullptr, bv, xv, ws, opt, watch(monitor, observer));
     }
     return py::make_tuple(x, as_dict(outcome));
   });
@@ -312,8 +311,8 @@ void bind_methods(py::module_& m) {
     {
       const RunGil gil(a.calls_python, std::max(a.op.rows(), a.op.cols()));
       Observer<T> observer(monitor, gil.held());
-      outcome = compiled::lsmr<T>(space, OperatorRef<T>(a.op), bv, xv, ws, opt,
-                                  watch(monitor, observer));
+      outcome =
+          compiled::lsmr<T>(space, OperatorRef<T>(a.op), bv, xv, ws, opt, watch(monitor, observer));
     }
     py::dict d = as_dict(outcome);
     d["normal_residual"] = outcome.normal_residual;

@@ -1,5 +1,5 @@
-#include "bind.hpp"
 #include <pybind11/complex.h>
+#include "bind.hpp"
 
 namespace ritz::python {
 

@@ -1,5 +1,5 @@
-#include "bind_newton.hpp"
 #include <pybind11/complex.h>
+#include "bind_newton.hpp"
 
 namespace ritz::python {
 

@@ -64,6 +64,6 @@ PYBIND11_MODULE(_core, m) {
     py::module_ sub = m.def_submodule(submodule);
     bind(sub);
   }
-  py::register_exception<CallbackFailed>(m, "CallbackFailed", PyExc_RuntimeError)
-      .attr("__doc__") = "A compiled operator reported a failure: it returned something but 0.";
+  py::register_exception<CallbackFailed>(m, "CallbackFailed", PyExc_RuntimeError).attr("__doc__") =
+      "A compiled operator reported a failure: it returned something but 0.";
 }

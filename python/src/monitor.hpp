@@ -73,7 +73,8 @@ class Observer {
   /// iterations from one look to the next follow their speed.
   void check_signals_now_and_then() {
     const double elapsed = clock_.seconds() - last_look_;
-    stride_ = elapsed < 0.005 ? std::min<Index>(2 * stride_, 4096) : std::max<Index>(stride_ / 2, 1);
+    stride_ =
+        elapsed < 0.005 ? std::min<Index>(2 * stride_, 4096) : std::max<Index>(stride_ / 2, 1);
     last_look_ += elapsed;
     iterations_ = 0;
     if (last_look_ - last_check_ > 0.02) {

@@ -25,9 +25,8 @@ int main() {
 
   ritz::HostSpace<double> space;
   ritz::CgWorkspace<ritz::HostSpace<double>> workspace;
-  const auto outcome =
-      ritz::cg(space, A, ritz::VectorView<const double>{b.data(), n},
-               ritz::VectorView<double>{x.data(), n}, workspace, {.rtol = 1e-12});
+  const auto outcome = ritz::cg(space, A, ritz::VectorView<const double>{b.data(), n},
+                                ritz::VectorView<double>{x.data(), n}, workspace, {.rtol = 1e-12});
 
   // Sherman-Morrison: x = b − w (wᵀ b) / (1 + wᵀ w).
   double wb = 0.0;
@@ -38,5 +37,5 @@ int main() {
   }
   std::printf("%s; largest error %.1e\n", message(outcome).c_str(), error);
   return outcome.status == ritz::Status::converged && outcome.iterations <= 3 && error < 1e-12 ? 0
-                                                                                              : 1;
+                                                                                               : 1;
 }

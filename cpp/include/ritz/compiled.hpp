@@ -35,9 +35,9 @@ RITZ_API TraceOutcome<T> trace(HostSpace<T>& space, const OperatorRef<T>& A,
 
 /// `loss` null means half the sum of squares.
 template <RealField T>
-RITZ_API LevenbergMarquardtOutcome levenberg_marquardt(
-    HostSpace<T>& space, AbstractModel<T>& model, AbstractLoss<T>* loss, VectorView<T> x,
-    LevenbergMarquardtWorkspace<HostSpace<T>>& ws, const LevenbergMarquardtOptions& opt,
-    const Monitor& monitor);
+RITZ_API LevenbergMarquardtOutcome
+levenberg_marquardt(HostSpace<T>& space, AbstractModel<T>& model, AbstractLoss<T>* loss,
+                    VectorView<T> x, LevenbergMarquardtWorkspace<HostSpace<T>>& ws,
+                    const LevenbergMarquardtOptions& opt, const Monitor& monitor);
 
 }  // namespace ritz::compiled

@@ -47,7 +47,7 @@ struct Iteration {
 
 /// Passed to a method by value; the default watches nothing and limits nothing.
 struct Monitor {
-  function_ref<bool(const Iteration&)> observer;  ///< returns true to stop; may throw
+  function_ref<bool(const Iteration&)> observer;             ///< returns true to stop; may throw
   double timeout = std::numeric_limits<double>::infinity();  ///< seconds
   Index max_products = std::numeric_limits<Index>::max();
   Index check_every = 10;  ///< iterations between two reads, where reads are not free

@@ -30,19 +30,32 @@ enum class Status : int {
 /// The name of a status, as Python and the logs spell it.
 constexpr const char* name(Status status) {
   switch (status) {
-    case Status::converged: return "converged";
-    case Status::max_iterations: return "max_iterations";
-    case Status::max_products: return "max_products";
-    case Status::timeout: return "timeout";
-    case Status::stopped: return "stopped";
-    case Status::precision_limit: return "precision_limit";
-    case Status::stagnation: return "stagnation";
-    case Status::condition_limit: return "condition_limit";
-    case Status::negative_curvature: return "negative_curvature";
-    case Status::indefinite_preconditioner: return "indefinite_preconditioner";
-    case Status::breakdown: return "breakdown";
-    case Status::nonfinite: return "nonfinite";
-    case Status::evaluation_failed: return "evaluation_failed";
+    case Status::converged:
+      return "converged";
+    case Status::max_iterations:
+      return "max_iterations";
+    case Status::max_products:
+      return "max_products";
+    case Status::timeout:
+      return "timeout";
+    case Status::stopped:
+      return "stopped";
+    case Status::precision_limit:
+      return "precision_limit";
+    case Status::stagnation:
+      return "stagnation";
+    case Status::condition_limit:
+      return "condition_limit";
+    case Status::negative_curvature:
+      return "negative_curvature";
+    case Status::indefinite_preconditioner:
+      return "indefinite_preconditioner";
+    case Status::breakdown:
+      return "breakdown";
+    case Status::nonfinite:
+      return "nonfinite";
+    case Status::evaluation_failed:
+      return "evaluation_failed";
   }
   return "unknown";
 }
@@ -50,13 +63,16 @@ constexpr const char* name(Status status) {
 /// What happened, and what to try next.
 constexpr const char* advice(Status status) {
   switch (status) {
-    case Status::converged: return "the tolerance was met, checked on the true residual";
+    case Status::converged:
+      return "the tolerance was met, checked on the true residual";
     case Status::max_iterations:
       return "the iteration limit came first: raise it, loosen the tolerance, or precondition";
     case Status::max_products:
       return "the limit on operator products came first: raise it, or precondition";
-    case Status::timeout: return "the time limit came first";
-    case Status::stopped: return "the callback asked for the stop";
+    case Status::timeout:
+      return "the time limit came first";
+    case Status::stopped:
+      return "the callback asked for the stop";
     case Status::precision_limit:
       return "the working precision cannot meet the tolerance: the true residual has stopped "
              "falling; loosen the tolerance, use float64, or precondition";
@@ -104,8 +120,8 @@ struct Outcome {
   Counts products;           ///< products with the operator (not the preconditioner)
   Index preconditioner = 0;  ///< products with the preconditioner
   double residual = std::numeric_limits<double>::quiet_NaN();  ///< as last measured
-  double target = 0.0;       ///< what `residual` was asked to come down to
-  bool verified = false;     ///< `residual` was evaluated from its definition, not by a recurrence
+  double target = 0.0;    ///< what `residual` was asked to come down to
+  bool verified = false;  ///< `residual` was evaluated from its definition, not by a recurrence
   double seconds = 0.0;
 };
 

@@ -84,8 +84,9 @@ TraceOutcome<typename S::Value> trace(S& space, const A& op, TraceWorkspace<S>& 
       mean += before / static_cast<double>(i + 1);
       squares += std::real(before * conjugate(sample - mean));
       out.value = mean;
-      out.stderr_ = i == 0 ? INFINITY
-                           : std::sqrt(squares / static_cast<double>(i) / static_cast<double>(i + 1));
+      out.stderr_ = i == 0
+                        ? INFINITY
+                        : std::sqrt(squares / static_cast<double>(i) / static_cast<double>(i + 1));
       out.residual = out.stderr_;
       out.target = opt.rtol * std::abs(mean);
       // Two samples may agree by chance; ten hardly do.

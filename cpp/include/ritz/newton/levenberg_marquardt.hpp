@@ -1,10 +1,11 @@
 // Levenberg-Marquardt-damped Gauss-Newton: min ℓ(f(x)) + (μ/2) ‖x‖² by steps d that solve
 //   (Jᴴ H J + μ I + λ D) d = −g,    D ≈ diag(JᴴJ) + μ,  λ = 1 / radius,
-// inexactly, by conjugate gradients preconditioned with D⁻¹, which gives the same iterates as column
-// scaling, or with what the model offers.
+// inexactly, by conjugate gradients preconditioned with D⁻¹, which gives the same iterates as
+// column scaling, or with what the model offers.
 //
 // Levenberg 1944; Marquardt 1963; damping by Nielsen: Damping parameter in Marquardt's method.
-// IMM-REP-1999-05, Technical University of Denmark, 1999; inner stop by Nash and Sofer (see cg.hpp).
+// IMM-REP-1999-05, Technical University of Denmark, 1999; inner stop by Nash and Sofer (see
+// cg.hpp).
 #pragma once
 
 #include <algorithm>
@@ -23,27 +24,28 @@ struct LevenbergMarquardtOptions {
   double gtol = 1e-8;  ///< stop when ‖g‖_{D⁻¹} ≤ gtol ‖f‖: for half the sum of squares, the cosine
                        ///< between f and the columns of J, as MINPACK; for other losses, gtol times
                        ///< its value at the start
-  Index max_iterations = 100;    ///< trial steps, accepted or not
-  double l2 = 0.0;               ///< μ
-  double initial_radius = 1e4;   ///< as Ceres: nearly undamped, for columns of unit length
-  double max_radius = 1e16;      ///< as Ceres: beyond it λD is lost in rounding
-  double min_gain = 1e-3;        ///< accept a step with gain ratio above this, as Ceres
-  double forcing = 1e-2;         ///< quadratic_rtol of the inner CG
-  Index max_inner = 500;         ///< CG iterations a step, as Ceres
-  Index probes = 16;             ///< random VJPs for D at the start; fewer leave D too noisy, and
-                                 ///< with probes ≥ n the columns are measured exactly by n JVPs
-  Index refresh = 2;             ///< new probes mixed into D at every accepted step
-  RandomKey seed = {};           ///< of the probes
+  Index max_iterations = 100;   ///< trial steps, accepted or not
+  double l2 = 0.0;              ///< μ
+  double initial_radius = 1e4;  ///< as Ceres: nearly undamped, for columns of unit length
+  double max_radius = 1e16;     ///< as Ceres: beyond it λD is lost in rounding
+  double min_gain = 1e-3;       ///< accept a step with gain ratio above this, as Ceres
+  double forcing = 1e-2;        ///< quadratic_rtol of the inner CG
+  Index max_inner = 500;        ///< CG iterations a step, as Ceres
+  Index probes = 16;            ///< random VJPs for D at the start; fewer leave D too noisy, and
+                                ///< with probes ≥ n the columns are measured exactly by n JVPs
+  Index refresh = 2;            ///< new probes mixed into D at every accepted step
+  RandomKey seed = {};          ///< of the probes
 };
 
 enum class Reason : int { none = 0, gradient = 1, cost = 2, step = 3 };
 
-/// `residual` and `target` are those of the test that was met: of the gradient unless it was another.
+/// `residual` and `target` are those of the test that was met: of the gradient unless it was
+/// another.
 struct LevenbergMarquardtOutcome : Outcome {
-  Reason reason = Reason::none;   ///< which test was met
-  double cost = INFINITY;         ///< ℓ(f(x)) + (μ/2) ‖x‖²
+  Reason reason = Reason::none;  ///< which test was met
+  double cost = INFINITY;        ///< ℓ(f(x)) + (μ/2) ‖x‖²
   double gradient_norm = INFINITY;
-  Index evaluations = 0;          ///< of the model
+  Index evaluations = 0;  ///< of the model
   Index linearizations = 0;
   Index inner_iterations = 0;
   Index accepted = 0;
@@ -92,8 +94,8 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
   // A few parameters cost a few products: their steps are solved for, not truncated.
   constexpr double kExactForcing = 1e-6;
   check_size("x", x.size, f.parameters());
-  for (const auto& [what, value] : {std::pair{"ftol", opt.ftol}, {"xtol", opt.xtol},
-                                    {"gtol", opt.gtol}, {"l2", opt.l2}}) {
+  for (const auto& [what, value] :
+       {std::pair{"ftol", opt.ftol}, {"xtol", opt.xtol}, {"gtol", opt.gtol}, {"l2", opt.l2}}) {
     check_tolerance(what, value);
   }
 
@@ -226,7 +228,8 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     inner.quadratic_rtol = n <= opt.probes ? std::min(opt.forcing, kExactForcing) : opt.forcing;
     inner.max_iterations = opt.max_inner;
     inner.verify = false;
-    // Time and products run out inside a step too; the step as far as it came is tried all the same.
+    // Time and products run out inside a step too; the step as far as it came is tried all the
+    // same.
     Monitor within;
     within.timeout = monitor.timeout - clock.seconds();
     within.max_products = std::max<Index>(1, (monitor.max_products - out.products.total()) / 2);
@@ -240,8 +243,9 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     const double step_D = norm_in(D, d);
     const double predicted = step.model_decrease + lambda / 2.0 * step_D * step_D;
     if (!(predicted > 0.0)) return finish(Status::stagnation, k + 1);
-    // What the model promises without damping, whose part in shortening the step is 1 / (1 + λ): with
-    // wrong derivatives radius, predicted decrease and change vanish together, and mean nothing.
+    // What the model promises without damping, whose part in shortening the step is 1 / (1 + λ):
+    // with wrong derivatives radius, predicted decrease and change vanish together, and mean
+    // nothing.
     const double promised = (1.0 + lambda) * predicted;
     space.axpby(1.0, x, 0.0, x_trial);
     space.axpby(1.0, d, 1.0, x_trial);

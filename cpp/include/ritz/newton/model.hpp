@@ -21,14 +21,15 @@ concept Model = requires(F& f, VectorView<const T> x, VectorView<T> z) {
   f.vjp(x, z);
 };
 
-/// A model that knows a better preconditioner than the diagonal: `prepare(damping)` is called once a
-/// trial step, after `linearize`; then `precondition(r, z)` applies z ≈ (JᴴHJ + diag(damping))⁻¹ r,
-/// symmetric and positive definite.
+/// A model that knows a better preconditioner than the diagonal: `prepare(damping)` is called once
+/// a trial step, after `linearize`; then `precondition(r, z)` applies z ≈ (JᴴHJ + diag(damping))⁻¹
+/// r, symmetric and positive definite.
 template <class F, class T>
-concept PreconditionedModel = Model<F, T> && requires(F& f, VectorView<const T> r, VectorView<T> z) {
-  f.prepare(r);
-  f.precondition(r, z);
-};
+concept PreconditionedModel =
+    Model<F, T> && requires(F& f, VectorView<const T> r, VectorView<T> z) {
+      f.prepare(r);
+      f.precondition(r, z);
+    };
 
 /// Whether f brings a preconditioner; a type-erased model knows only at run time.
 template <class T, class F>
@@ -72,8 +73,7 @@ class AbstractLoss {
   virtual ~AbstractLoss() = default;
   virtual double value(VectorView<const T> z) = 0;
   virtual void gradient(VectorView<const T> z, VectorView<T> out) = 0;
-  virtual void hessian_product(VectorView<const T> z, VectorView<const T> u,
-                               VectorView<T> out) = 0;
+  virtual void hessian_product(VectorView<const T> z, VectorView<const T> u, VectorView<T> out) = 0;
 };
 
 template <Field T>

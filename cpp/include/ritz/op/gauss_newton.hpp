@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "ritz/core/error.hpp"
-#include "ritz/op/scratch.hpp"
 #include "ritz/op/concepts.hpp"
+#include "ritz/op/scratch.hpp"
 
 namespace ritz {
 
