@@ -6,41 +6,44 @@
 
 namespace ritz::python {
 
+/// Options by name; `adapter` is not one of the method.
 inline LevenbergMarquardtOptions options_of(const py::dict& given) {
-  LevenbergMarquardtOptions opt;
+  using Options = LevenbergMarquardtOptions;
+  static constexpr std::pair<const char*, double Options::*> kNumbers[] = {
+      {"ftol", &Options::ftol},
+      {"xtol", &Options::xtol},
+      {"gtol", &Options::gtol},
+      {"l2", &Options::l2},
+      {"initial_radius", &Options::initial_radius},
+      {"max_radius", &Options::max_radius},
+      {"min_gain", &Options::min_gain},
+      {"forcing", &Options::forcing},
+  };
+  static constexpr std::pair<const char*, Index Options::*> kCounts[] = {
+      {"max_iterations", &Options::max_iterations},
+      {"max_inner", &Options::max_inner},
+      {"probes", &Options::probes},
+      {"refresh", &Options::refresh},
+  };
+  Options opt;
   for (const auto& [key, value] : given) {
     const auto name = py::cast<std::string>(key);
-    const auto read = [&](auto& option) {
-      option = py::cast<std::remove_reference_t<decltype(option)>>(value);
-    };
-    if (name == "ftol")
-      read(opt.ftol);
-    else if (name == "xtol")
-      read(opt.xtol);
-    else if (name == "gtol")
-      read(opt.gtol);
-    else if (name == "l2")
-      read(opt.l2);
-    else if (name == "max_iterations")
-      read(opt.max_iterations);
-    else if (name == "initial_radius")
-      read(opt.initial_radius);
-    else if (name == "max_radius")
-      read(opt.max_radius);
-    else if (name == "min_gain")
-      read(opt.min_gain);
-    else if (name == "forcing")
-      read(opt.forcing);
-    else if (name == "max_inner")
-      read(opt.max_inner);
-    else if (name == "probes")
-      read(opt.probes);
-    else if (name == "refresh")
-      read(opt.refresh);
-    else if (name == "seed")
-      read(opt.seed.seed);
-    else if (name != "adapter")
-      throw py::type_error("there is no option " + name);
+    bool known = name == "adapter";
+    for (const auto& [option, member] : kNumbers) {
+      if (name != option) continue;
+      opt.*member = py::cast<double>(value);
+      known = true;
+    }
+    for (const auto& [option, member] : kCounts) {
+      if (name != option) continue;
+      opt.*member = py::cast<Index>(value);
+      known = true;
+    }
+    if (name == "seed") {
+      opt.seed.seed = py::cast<std::uint64_t>(value);
+      known = true;
+    }
+    if (!known) throw py::type_error("there is no option " + name);
   }
   return opt;
 }
