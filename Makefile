@@ -3,7 +3,7 @@
 #
 #   make demo     build, then train a network on real data by Gauss-Newton
 #   make test     lint, types, C++ tests, sanitizers, Python tests, examples, docs, packages
-#   make bench    measure kernels and iterations on this machine
+#   make bench    measure this machine; RESULTS=bench/results replaces the committed numbers
 #   make docs     build the documentation into build/docs
 #   make lint     check style and types;  make format  repairs the style
 #   make develop  from now on, `import ritz` compiles what changed in the C++ sources
@@ -19,6 +19,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMPS := build/stamps
 PIP := $(VENV)/bin/python -m pip -qq --disable-pip-version-check
+RESULTS ?= build/bench
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -169,10 +170,12 @@ develop:
 	@echo "now: source $(VENV)/bin/activate"
 
 bench: test-environment
+	@mkdir -p $(RESULTS)
 	@cmake --preset release --log-level=WARNING -DRITZ_BENCH=ON
 	@cmake --build --preset release -- --quiet
-	build/release/bench/kernels --json bench/results/kernels.json
-	python bench/iterations.py --json bench/results/iterations.json
+	build/release/bench/kernels --json $(RESULTS)/kernels.json
+	python bench/iterations.py --json $(RESULTS)/iterations.json
+	python bench/bal.py build/release/bench/bal --json $(RESULTS)/bal.json
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
