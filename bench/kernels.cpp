@@ -1,9 +1,9 @@
 // Bytes a second of every fused operation of the host space, beside STREAM's triad and copy.
 //
-//   kernels                 measures everything, writes JSON
-//   kernels --cg-update N   measures the vector work of one CG iteration on N doubles whenever a
-//                           line with a number of threads comes in, and answers with microseconds;
-//                           kernels_numpy.py asks in turn with NumPy
+//   kernels [--json FILE] [--n N]   measures everything, or for vectors of N alone
+//   kernels --cg-update N           measures the vector work of one CG iteration on N doubles
+//                                   whenever a line with a number of threads comes in, and answers
+//                                   with microseconds; kernels_numpy.py asks in turn with NumPy
 //
 // Bytes are counted as STREAM does: every element read or written counts once, what a cache
 // fetches in order to write does not count. So an update in place may exceed the triad, which
@@ -30,7 +30,7 @@ using ritz::Index;
 using ritz::VectorView;
 namespace threads = ritz::threads;
 
-constexpr int kRounds = 15;
+constexpr int kRounds = 11;
 constexpr Index kCols = 16;              // columns of a basis, as a short Lanczos run has
 constexpr double kSampleSeconds = 1e-3;  // a sample repeats its operation for about this long
 
@@ -134,20 +134,25 @@ void measure(const char* dtype, Index n, std::vector<Row>& rows) {
     op.run();
     repeats.push_back(std::max<Index>(1, std::llround(kSampleSeconds / (now() - start))));
   }
-  std::vector<std::vector<double>> rates(operations.size());
+  // The fastest of a few runs is one that no other program interrupted.
+  constexpr int kRuns = 3;
+  std::vector<std::vector<double>> rates(operations.size()), ratios(operations.size());
   for (int round = 0; round < kRounds; ++round) {
     for (std::size_t o = 0; o < operations.size(); ++o) {
-      const double start = now();
-      for (Index r = 0; r < repeats[o]; ++r) operations[o].run();
-      const double seconds = (now() - start) / static_cast<double>(repeats[o]);
-      rates[o].push_back(operations[o].elements * static_cast<double>(n) * sizeof(T) / seconds *
-                         1e-9);
+      double seconds = INFINITY;
+      for (int run = 0; run < kRuns; ++run) {
+        const double start = now();
+        for (Index r = 0; r < repeats[o]; ++r) operations[o].run();
+        seconds = std::min(seconds, (now() - start) / static_cast<double>(repeats[o]));
+      }
+      const double bytes = operations[o].elements * static_cast<double>(n) * sizeof(T);
+      rates[o].push_back(bytes / seconds * 1e-9);
+      ratios[o].push_back(rates[o].back() / rates[0].back());
     }
   }
-  const double triad_rate = median(rates[0]);
   for (std::size_t o = 0; o < operations.size(); ++o) {
-    const double rate = median(rates[o]);
-    rows.push_back({operations[o].name, dtype, n, threads::num_threads(), rate, rate / triad_rate});
+    rows.push_back({operations[o].name, dtype, n, threads::num_threads(), median(rates[o]),
+                    median(ratios[o])});
   }
 }
 
@@ -162,26 +167,28 @@ std::string machine() {
   return std::to_string(threads::num_threads()) + " processors";
 }
 
-void measure_everything() {
+void measure_everything(std::FILE* out, const std::vector<Index>& sizes) {
   const std::string name = machine();
   std::vector<Row> rows;
   for (const Index count : {1, 2}) {
     threads::set_num_threads(count);
-    for (const Index n : {10000, 100000, 1000000, 10000000}) {
+    for (const Index n : sizes) {
       measure<float>("f32", n, rows);
       measure<double>("f64", n, rows);
     }
   }
-  std::printf("{\n  \"machine\": \"%s\",\n  \"isa\": \"%s\",\n  \"rounds\": %d,\n  \"rows\": [\n",
-              name.c_str(), ritz::kernels::name(ritz::kernels::default_isa()).data(), kRounds);
+  std::fprintf(out, "{\n  \"machine\": \"%s\",\n  \"isa\": \"%s\",\n", name.c_str(),
+               ritz::kernels::name(ritz::kernels::default_isa()).data());
+  std::fprintf(out, "  \"rounds\": %d,\n  \"rows\": [\n", kRounds);
   for (const Row& row : rows) {
-    std::printf(
-        "    {\"op\": \"%s\", \"dtype\": \"%s\", \"n\": %lld, \"threads\": %lld, "
-        "\"gbytes_per_s\": %.1f, \"ratio_to_triad\": %.2f}%s\n",
-        row.op.c_str(), row.dtype.c_str(), static_cast<long long>(row.n),
-        static_cast<long long>(row.threads), row.rate, row.ratio, &row == &rows.back() ? "" : ",");
+    std::fprintf(out,
+                 "    {\"op\": \"%s\", \"dtype\": \"%s\", \"n\": %lld, \"threads\": %lld, "
+                 "\"gbytes_per_s\": %.1f, \"ratio_to_triad\": %.2f}%s\n",
+                 row.op.c_str(), row.dtype.c_str(), static_cast<long long>(row.n),
+                 static_cast<long long>(row.threads), row.rate, row.ratio,
+                 &row == &rows.back() ? "" : ",");
   }
-  std::printf("  ]\n}\n");
+  std::fprintf(out, "  ]\n}\n");
 }
 
 /// pᴴq, {r −= αq, rᴴr}, {x += αp, p = r + βp}: all that one CG iteration does with vectors.
@@ -192,29 +199,45 @@ void serve_cg_updates(Index n) {
   const auto vector = [&](Index k) { return VectorView<double>(data + k * (n + 64), n); };
   const auto x = vector(0), r = vector(1), p = vector(2), q = vector(3);
   for (const auto& v : {x, r, p, q}) space.random_uniform({1, 0}, v);
-  const Index repeats = std::max<Index>(3, 2000000 / n);
+  const Index repeats = std::max<Index>(1, 500000 / n);
   for (Index count; std::cin >> count;) {
     threads::set_num_threads(count);
-    double start = 0.0;
-    for (Index k = -1; k < repeats; ++k) {
-      if (k == 0) start = now();  // the first one wakes threads and warms caches
-      const double pq = space.dot(p, q);
-      const double rr = space.axpy_norm2(-1e-9 / (1.0 + std::abs(pq)), q, r);
-      space.axpy_xpby(1e-9, p, x, 0.5 + 1e-9 / (1.0 + rr), r);
+    double seconds = INFINITY;
+    for (int run = 0; run < 4; ++run) {  // of which the first wakes threads and warms caches
+      const double start = now();
+      for (Index k = 0; k < repeats; ++k) {
+        const double pq = space.dot(p, q);
+        const double rr = space.axpy_norm2(-1e-9 / (1.0 + std::abs(pq)), q, r);
+        space.axpy_xpby(1e-9, p, x, 0.5 + 1e-9 / (1.0 + rr), r);
+      }
+      seconds = std::min(seconds, (now() - start) / static_cast<double>(repeats));
     }
-    std::cout << (now() - start) / static_cast<double>(repeats) * 1e6 << std::endl;
+    std::cout << seconds * 1e6 << std::endl;
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 3 && std::strcmp(argv[1], "--cg-update") == 0) {
-    serve_cg_updates(std::atoll(argv[2]));
-  } else if (argc == 1) {
-    measure_everything();
-  } else {
-    std::fprintf(stderr, "usage: kernels [--cg-update N]\n");
-    return 2;
+  std::FILE* out = stdout;
+  std::vector<Index> sizes = {10000, 100000, 1000000, 10000000};
+  for (int k = 1; k < argc; k += 2) {
+    const std::string option = argv[k];
+    if (k + 1 == argc || (option != "--json" && option != "--n" && option != "--cg-update")) {
+      std::fprintf(stderr, "usage: kernels [--json FILE] [--n N] | --cg-update N\n");
+      return 2;
+    }
+    if (option == "--cg-update") {
+      serve_cg_updates(std::atoll(argv[k + 1]));
+      return 0;
+    }
+    if (option == "--n") sizes = {std::atoll(argv[k + 1])};
+    if (option == "--json") out = std::fopen(argv[k + 1], "w");
+    if (out == nullptr) {
+      std::perror(argv[k + 1]);
+      return 1;
+    }
   }
+  measure_everything(out, sizes);
+  std::fclose(out);
 }

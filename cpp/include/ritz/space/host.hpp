@@ -3,7 +3,7 @@
 // Every operation is cut into blocks whose bounds depend on the sizes alone; threads share the
 // blocks out among themselves, and the blocks' sums are added up by a tree of fixed shape. So a
 // result has the same bits whatever the number of threads. No operation allocates heap memory
-// (`combine` with more than 4096 columns excepted).
+// (`combine` with more than 2048 columns excepted).
 #pragma once
 
 #include <algorithm>
@@ -117,7 +117,9 @@ class HostSpace {
     return sum<std::array<Scalar, K>>(pairs[0].x.size, [&](Index i, Index n) {
       std::array<Scalar, K> sums;
       for (std::size_t k = 0; k < K; ++k) {
-        sums[k] = kernels_->dot(n, pairs[k].x.data + i, pairs[k].y.data + i);
+        const T* x = pairs[k].x.data + i;
+        const T* y = pairs[k].y.data + i;
+        sums[k] = x == y ? kernels_->norm2(n, x) : kernels_->dot(n, x, y);
       }
       return sums;
     });
@@ -216,10 +218,11 @@ class HostSpace {
   static constexpr Index kMinSweepBlock = 1024;
   static constexpr Index kMaxSweepBlocks = 64;
   static constexpr Index kSweepColumns = 128;
-  // A strip of rows of all columns stays in half of a second-level cache of 512 KiB or more between
-  // being subtracted and being projected on.
-  static constexpr Index kStripBytes = 256 * 1024;
-  static constexpr Index kStackBytes = 64 * 1024;
+  // A strip of rows of all columns stays in a second-level cache between being subtracted and being
+  // projected on; longer strips, of several pages a column, were slower on long vectors.
+  static constexpr Index kStripBytes = 64 * 1024;
+  // A strip being combined stays in a first-level cache.
+  static constexpr Index kStackBytes = 32 * 1024;
   static constexpr Index kDoubles = sizeof(Scalar) / sizeof(double);
 
   /// [0, n) cut into `count` blocks of `size`, a multiple of 64 so that neighbours share no line.
