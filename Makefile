@@ -120,14 +120,14 @@ format: test-environment
 
 # Without doctest the tree is still built, tested by its examples and used by the later steps.
 test-cpp: test-environment doctest-header
-	@cmake --preset dev --log-level=WARNING -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF)
+	@cmake --preset dev --log-level=WARNING -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF) >/dev/null
 	@cmake --build --preset dev -- --quiet
 	ctest --preset dev
 
 test-sanitize: test-environment doctest-header
 	@for preset in asan tsan; do \
 	  cmake --preset $$preset --log-level=WARNING \
-	    -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF); \
+	    -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF) >/dev/null; \
 	  cmake --build --preset $$preset -- --quiet; \
 	  echo "ctest --preset $$preset"; ctest --preset $$preset; \
 	done
@@ -143,7 +143,7 @@ test-examples: test-environment doctest-header
 	@for project in tests/consume examples/embed_cpp examples/embed_c; do \
 	  name=$$(basename $$project); \
 	  cmake -S $$project -B build/consume/$$name -G Ninja --log-level=WARNING \
-	    -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=$(CURDIR)/build/prefix; \
+	    -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=$(CURDIR)/build/prefix >/dev/null; \
 	  cmake --build build/consume/$$name -- --quiet; \
 	  echo "$$name:"; build/consume/$$name/$$name; \
 	done
@@ -171,9 +171,9 @@ develop:
 
 bench: test-environment
 	@mkdir -p $(RESULTS)
-	@cmake --preset release --log-level=WARNING -DRITZ_BENCH=ON
+	@cmake --preset release --log-level=WARNING -DRITZ_BENCH=ON >/dev/null
 	@cmake --build --preset release -- --quiet
-	build/release/bench/kernels --json $(RESULTS)/kernels.json
+	python bench/kernels_numpy.py python bench/kernels_numpy.py build/release/bench/kernels --json $(RESULTS)/kernels.json
 	python bench/iterations.py --json $(RESULTS)/iterations.json
 	python bench/bal.py build/release/bench/bal --json $(RESULTS)/bal.json
 

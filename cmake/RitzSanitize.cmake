@@ -5,6 +5,6 @@ if(RITZ_SANITIZE)
                         "is not instrumented; run the sanitizers on the C++ tests (RITZ_TESTS=ON)")
   endif()
   add_compile_options(-fsanitize=${RITZ_SANITIZE} -fno-sanitize-recover=all
-                      -fno-omit-frame-pointer -g)
+                      -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${RITZ_SANITIZE})
 endif()
