@@ -23,6 +23,25 @@ SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 
 GOALS = {"ratio_to_triad": 0.9, "ratio_to_numpy": 2.4}
 
+# What is known of operations below the goal on vectors that exceed every cache.
+NOTES = {
+    "statistic": "median over the rounds of the fastest of three runs in a row; ratio_to_triad is "
+    "the median of the rounds' ratios",
+    "dots": "counts three vectors; y is read by two sums, and its second reading, from cache, "
+    "takes time that no counted byte stands for",
+    "project, subtract_project, dots in f32": "every element is converted to double precision "
+    "first, which holds one core to 67 GB/s in cache, against 107 to 122 in f64",
+    "subtract_project": "works on the columns twice, the second time in cache, and counts them "
+    "once",
+    "columns (16)": "reads eight streams at once where STREAM has two; they reach the rate of a "
+    "dot product at n = 1e6 and less at n = 1e7; huge pages and other lengths of the strips made "
+    "no consistent difference, so the cause is not isolated",
+    "combine": "is a matrix product, 512 operations for 256 counted bytes a row: arithmetic is "
+    "its limit as much as memory",
+    "load": "where machine.load exceeds the threads in use, other programs took processors and "
+    "bandwidth: read the ratios, and expect no gain from a second thread",
+}
+
 
 def numpy_update(n: int) -> float:
     """Microseconds of one iteration's vector work, without the operator."""
@@ -88,6 +107,7 @@ def main() -> None:
     result["machine"] = describe(threads=2)
     result["goals"] = GOALS
     result["cg_update"] = cg_updates(options.kernels)
+    result["notes"] = NOTES
     # One row a line, so that two results can be compared by eye and by diff.
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in result.items()]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
