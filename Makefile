@@ -173,7 +173,7 @@ bench: test-environment
 	@mkdir -p $(RESULTS)
 	@cmake --preset release --log-level=WARNING -DRITZ_BENCH=ON >/dev/null
 	@cmake --build --preset release -- --quiet
-	python bench/kernels_numpy.py python bench/kernels_numpy.py build/release/bench/kernels --json $(RESULTS)/kernels.json
+	python bench/kernels_numpy.py build/release/bench/kernels --json $(RESULTS)/kernels.json
 	python bench/iterations.py --json $(RESULTS)/iterations.json
 	python bench/bal.py build/release/bench/bal --json $(RESULTS)/bal.json
 

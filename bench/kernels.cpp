@@ -45,16 +45,16 @@ double median(std::vector<double> v) {
 
 // STREAM's loops get the same vector units as the kernels.
 #if defined(__x86_64__) && defined(__GLIBC__)
-#define RITZ_BENCH_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
-#else
-#define RITZ_BENCH_CLONES
+[[gnu::target_clones("default", "avx2", "avx512f")]]
 #endif
-
-RITZ_BENCH_CLONES void triad(Index n, float s, const float* b, const float* c, float* a) {
+void triad(Index n, float s, const float* b, const float* c, float* a) {
 #pragma GCC ivdep
   for (Index i = 0; i < n; ++i) a[i] = b[i] + s * c[i];
 }
-RITZ_BENCH_CLONES void triad(Index n, double s, const double* b, const double* c, double* a) {
+#if defined(__x86_64__) && defined(__GLIBC__)
+[[gnu::target_clones("default", "avx2", "avx512f")]]
+#endif
+void triad(Index n, double s, const double* b, const double* c, double* a) {
 #pragma GCC ivdep
   for (Index i = 0; i < n; ++i) a[i] = b[i] + s * c[i];
 }
