@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from abc import ABC, abstractmethod
 from typing import Any, TextIO
 
 import numpy as np
@@ -225,12 +226,14 @@ class Progress:
             self._bar = None
 
 
-class _Bar:
+class _Bar(ABC):
+    @abstractmethod
     def update(self, iteration: int, text: str) -> None:
-        raise NotImplementedError
+        """Show an iteration."""
 
+    @abstractmethod
     def close(self, text: str) -> None:
-        raise NotImplementedError
+        """Show the ending and let go of the terminal."""
 
 
 class _RichBar(_Bar):
