@@ -223,9 +223,9 @@ ritz_status ritz_cg(const ritz_operator* A, const ritz_operator* M, const void* 
       opt.warm_start = o.warm_start != 0;
       opt.verify = o.verify != 0;
       const Observer observer(o.observe, o.observe_ctx);
-      const CgOutcome out =
-          compiled::cg<T>(space, op, m_ref ? &*m_ref : nullptr, {static_cast<const T*>(b), a.rows},
-                          {static_cast<T*>(x), a.cols}, ws, opt, monitor_of(o, observer));
+      const CgOutcome out = compiled::solve<Cg, T>(
+          space, op, m_ref ? &*m_ref : nullptr, {static_cast<const T*>(b), a.rows},
+          {static_cast<T*>(x), a.cols}, ws, opt, monitor_of(o, observer));
       write_report(out, -out.model_decrease, report);
       return out.status;
     });
@@ -254,8 +254,8 @@ ritz_status ritz_lsmr(const ritz_operator* A, const void* b, void* x,
       const Observer observer(o.observe, o.observe_ctx);
       const COperator<T> op(a);
       const LsmrOutcome out =
-          compiled::lsmr<T>(space, op, {static_cast<const T*>(b), a.rows},
-                            {static_cast<T*>(x), a.cols}, ws, opt, monitor_of(o, observer));
+          compiled::solve<Lsmr, T>(space, op, nullptr, {static_cast<const T*>(b), a.rows},
+                                   {static_cast<T*>(x), a.cols}, ws, opt, monitor_of(o, observer));
       write_report(out, out.residual * out.residual / 2.0, report);
       return out.status;
     });

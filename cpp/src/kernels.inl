@@ -78,6 +78,14 @@ inline R convert(double x) {
 }
 template <class R, class From, int L>
 inline Lanes<R, L> convert(Lanes<From, L> x) {
+#if defined(__AVX2__) && !defined(__clang__)
+  // GCC 12 would widen the halves one after the other and join them: five instructions for one.
+  if constexpr (sizeof(R) == 8 && sizeof(From) == 4 && L * 8 == kVectorBytes) {
+    Lanes<R, L> wider;
+    asm("vcvtps2pd %1, %0" : "=v"(wider.v) : "vm"(x.v));
+    return wider;
+  }
+#endif
   return {__builtin_convertvector(x.v, typename Lanes<R, L>::Vector)};
 }
 template <class R, class E>
@@ -208,6 +216,14 @@ inline auto coefficient(const WideOf<T>& a) {
   return convert<RealOf<T>>(Single{0}.load(&a));
 }
 
+inline bool is_zero(double x) { return x == 0; }
+inline bool is_zero(Pair<double> x) { return x.re == 0 && x.im == 0; }
+/// Whether a term with this coefficient is left out, its vector unread.
+template <Field T>
+inline bool absent(const WideOf<T>& a) {
+  return is_zero(Single{0}.load(&a));
+}
+
 inline double result(double x) { return x; }
 inline std::complex<double> result(Pair<double> x) { return {x.re, x.im}; }
 
@@ -284,6 +300,20 @@ double axpby_norm2(Index n, WideOf<T> a, const T* x, WideOf<T> b, T* y) {
 }
 
 template <Field T>
+double add3_norm2(Index n, WideOf<T> a, const T* x, WideOf<T> b, const T* y, WideOf<T> c, T* z) {
+  const auto ca = coefficient<T>(a), cb = coefficient<T>(b), cc = coefficient<T>(c);
+  const auto loop = [=]<bool kZ>(std::bool_constant<kZ>) {
+    return sum(n, [=](auto at) {
+      auto v = ca * at.load(x) + cb * at.load(y);
+      if constexpr (kZ) v = v + cc * at.load(z);
+      at.store(z, v);
+      return square(v);
+    });
+  };
+  return absent<T>(c) ? loop(std::false_type{}) : loop(std::true_type{});
+}
+
+template <Field T>
 void axpy_xpby(Index n, WideOf<T> a, T* p, T* x, WideOf<T> b, const T* r) {
   const auto ca = coefficient<T>(a), cb = coefficient<T>(b);
   each<kLanes<T>>(n, [=](auto at) {
@@ -291,6 +321,26 @@ void axpy_xpby(Index n, WideOf<T> a, T* p, T* x, WideOf<T> b, const T* r) {
     at.store(x, at.load(x) + ca * pi);
     at.store(p, at.load(r) + cb * pi);
   });
+}
+
+template <Field T>
+void step3(Index n, WideOf<T> a, const T* v, WideOf<T> b, T* w, WideOf<T> c, const T* u,
+           WideOf<T> d, T* x) {
+  const auto ca = coefficient<T>(a), cb = coefficient<T>(b);
+  const auto cc = coefficient<T>(c), cd = coefficient<T>(d);
+  const auto loop = [=]<bool kW, bool kU>(std::bool_constant<kW>, std::bool_constant<kU>) {
+    each<kLanes<T>>(n, [=](auto at) {
+      auto wi = ca * at.load(v);
+      if constexpr (kW) wi = wi + cb * at.load(w);
+      if constexpr (kU) wi = wi + cc * at.load(u);
+      at.store(w, wi);
+      at.store(x, at.load(x) + cd * wi);
+    });
+  };
+  const auto with_w = [=](auto w_too) {
+    absent<T>(c) ? loop(w_too, std::false_type{}) : loop(w_too, std::true_type{});
+  };
+  absent<T>(b) ? with_w(std::false_type{}) : with_w(std::true_type{});
 }
 
 template <Field T>
@@ -555,7 +605,9 @@ constexpr KernelTable<T> table_of() {
           .scaled_copy_norm2 = scaled_copy_norm2<T>,
           .axpby = axpby<T>,
           .axpby_norm2 = axpby_norm2<T>,
+          .add3_norm2 = add3_norm2<T>,
           .axpy_xpby = axpy_xpby<T>,
+          .step3 = step3<T>,
           .update3 = update3<T>,
           .rotate2 = rotate2<T>,
           .shift_step = shift_step<T>,

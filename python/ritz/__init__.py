@@ -15,6 +15,7 @@ from ritz import _core
 from ritz._core import CallbackFailed, num_threads, set_num_threads
 from ritz.eigen import eigsh
 from ritz.functions import trace
+from ritz.leastsquares import lsmr
 from ritz.native import native_operator
 from ritz.operators import (
     GaussNewton,
@@ -27,17 +28,18 @@ from ritz.operators import (
 )
 from ritz.optimize import EvaluationFailed, least_squares, minimize
 from ritz.results import (
-    CgResult,
     Counts,
     EigshResult,
     Estimate,
     Iteration,
     LeastSquaresResult,
-    LsmrResult,
+    LeastSquaresSolution,
+    LinearResult,
     Result,
     Status,
 )
-from ritz.solve import cg, lsmr
+from ritz.solve import Iterate, iterate
+from ritz.symmetric import cg
 from ritz.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,17 +50,18 @@ __version__: str = _core.version
 
 __all__ = [
     "CallbackFailed",
-    "CgResult",
     "Counts",
     "EigshResult",
     "Estimate",
     "EvaluationFailed",
     "GaussNewton",
+    "Iterate",
     "Iteration",
     "Jacobian",
     "LeastSquaresResult",
+    "LeastSquaresSolution",
     "LinearOperator",
-    "LsmrResult",
+    "LinearResult",
     "Report",
     "Result",
     "Status",
@@ -72,6 +75,7 @@ __all__ = [
     "diagonal",
     "eigsh",
     "identity",
+    "iterate",
     "least_squares",
     "losses",
     "lsmr",

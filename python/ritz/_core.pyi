@@ -60,6 +60,7 @@ def advice(status: int) -> str: ...
 def isa() -> str: ...
 def set_num_threads(n: int) -> None: ...
 def num_threads() -> int: ...
+def linear_methods() -> list[str]: ...
 
 class _Operator(Protocol):
     """The class Operator of an element type's submodule."""
@@ -116,6 +117,30 @@ class _Operator(Protocol):
     def calls_python(self) -> bool: ...
     def counts(self) -> tuple[int, int, int]: ...
 
+class _LinearSolve(Protocol):
+    """The class LinearSolve of an element type's submodule: a solve that can be stepped."""
+
+    def __init__(
+        self,
+        method: str,
+        a: _Operator,
+        m: _Operator | None,
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        options: dict[str, Any],
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> None: ...
+    def next(self) -> bool: ...
+    def stop(self) -> None: ...
+    @property
+    def x(self) -> npt.NDArray[Any]: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def residual(self) -> float: ...
+    def outcome(self) -> dict[str, Any]: ...
+
 class _Methods(Protocol):
     """The submodule of one element type; levenberg_marquardt is that of real ones only."""
 
@@ -154,35 +179,35 @@ class _Methods(Protocol):
         data: npt.NDArray[Any],
     ) -> _Operator: ...
     def workspace(self, method: str, rows: int, cols: int, ncv: int) -> Workspace: ...
-    def cg(
+    LinearSolve: type[_LinearSolve]
+
+    def solve(
         self,
+        method: str,
         a: _Operator,
+        m: _Operator | None,
         b: npt.NDArray[Any],
         x0: npt.NDArray[Any] | None,
-        preconditioner: _Operator | None,
-        rtol: float,
-        atol: float,
-        max_iterations: int,
-        verify: bool,
+        options: dict[str, Any],
         monitor: Monitor,
         workspace: Workspace | None,
         out: npt.NDArray[Any] | None,
+        wide: tuple[_Operator, npt.NDArray[Any]] | None,
     ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
-    def lsmr(
+    def solve_columns(
         self,
+        method: str,
         a: _Operator,
+        m: _Operator | None,
         b: npt.NDArray[Any],
         x0: npt.NDArray[Any] | None,
-        damp: float,
-        atol: float,
-        btol: float,
-        conlim: float,
-        max_iterations: int,
-        verify: bool,
-        monitor: Monitor,
-        workspace: Workspace | None,
-        out: npt.NDArray[Any] | None,
-    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+        options: dict[str, Any],
+        monitors: Sequence[Monitor],
+        batched: bool,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]]]: ...
+    def linear_workspace(
+        self, method: str, rows: int, cols: int, options: dict[str, Any]
+    ) -> Workspace: ...
     def eigsh(
         self,
         a: _Operator,

@@ -44,22 +44,30 @@ class Watch:
                 raise TypeError(f"callback is {f!r}; pass a function of one ritz.Iteration")
         self._framework = framework
         self._history = bool(history)
-        self.monitor = _core.Monitor(
-            self._call if self._callbacks else None,
-            self._history,
-            math.inf if timeout is None else _arrays.nonnegative(timeout, "timeout"),
+        self._timeout = math.inf if timeout is None else _arrays.nonnegative(timeout, "timeout")
+        self._max_products = (
             _arrays.INT64_MAX
             if max_products is None
-            else _arrays.integer(max_products, "max_products"),
+            else _arrays.integer(max_products, "max_products")
+        )
+        self._stopped = False
+        self.monitor = self.column(0)
+
+    def column(self, j: int) -> _core.Monitor:
+        """Return a monitor for the run of one of several right-hand sides."""
+        return _core.Monitor(
+            (lambda state: self._call(state, j)) if self._callbacks else None,
+            self._history,
+            self._timeout,
+            self._max_products,
         )
 
-    def _call(self, state: _core.Iteration) -> bool:
-        now = Iteration(state, self._framework)
-        stop = False
+    def _call(self, state: _core.Iteration, column: int) -> bool:
+        now = Iteration(state, self._framework, column)
         for f in self._callbacks:
             answer = f(now)
-            stop |= isinstance(answer, bool | np.bool_) and bool(answer)
-        return stop
+            self._stopped |= isinstance(answer, bool | np.bool_) and bool(answer)
+        return self._stopped
 
     @property
     def history(self) -> npt.NDArray[np.float64] | None:

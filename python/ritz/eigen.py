@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ritz import _arrays
+from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.operators import aslinearoperator, working_dtype
 from ritz.results import EigshResult, account_of
-from ritz.solve import require_self_adjoint
 from ritz.workspace import Workspace, lent
 
 __all__ = ["eigsh"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +13,13 @@ from ritz import _core
 from ritz.frameworks import Framework
 
 __all__ = [
-    "CgResult",
     "Counts",
     "EigshResult",
     "Estimate",
     "Iteration",
     "LeastSquaresResult",
-    "LsmrResult",
+    "LeastSquaresSolution",
+    "LinearResult",
     "Result",
     "Status",
 ]
@@ -40,6 +41,7 @@ class Status(enum.IntEnum):
     breakdown = 10
     nonfinite = 11
     evaluation_failed = 12
+    boundary = 13
 
     @property
     def advice(self) -> str:
@@ -69,6 +71,8 @@ class Iteration:
         Iterations finished.
     residual : float
         The quantity that the method drives to its target.
+    column : int
+        Which of several right-hand sides this is.
     objective : float
         The value being minimised; `cost` is the same number.
     change, gradient_norm, step_norm, gain_ratio, damping, inner_iterations, accepted
@@ -76,11 +80,12 @@ class Iteration:
         predicted decrease, λ, iterations of the inner solver, and whether the step was taken.
     """
 
-    __slots__ = ("_framework", "_state")
+    __slots__ = ("_framework", "_state", "column")
 
-    def __init__(self, state: _core.Iteration, framework: Framework) -> None:
+    def __init__(self, state: _core.Iteration, framework: Framework, column: int = 0) -> None:
         self._state = state
         self._framework = framework
+        self.column = column
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -183,12 +188,33 @@ class Result(tuple[Any, ...]):
         return "\n".join(lines)
 
 
-class CgResult(Result):
-    """The result (x, info) of `ritz.cg`."""
+class LinearResult(Result):
+    """The result (x, info) of a linear solver.
+
+    Attributes
+    ----------
+    method : str
+        The solver.
+    reason : str
+        Why `ritz.solve` chose it; empty otherwise.
+    columns : tuple of LinearResult
+        The results of the right-hand sides, if b had several; the account above is then that of the
+        first that failed, or of the slowest.
+    direction : array (n,) or None
+        A direction d with dᴴ A d ≤ 0, if the method met one.
+    curvature : float
+        dᴴ A d / dᴴ d of that direction; NaN without one.
+    """
+
+    method: str
+    reason: str = ""
+    columns: tuple[LinearResult, ...] = ()
+    direction: Any = None
+    curvature: float = math.nan
 
 
-class LsmrResult(Result):
-    """The result (x, info) of `ritz.lsmr`.
+class LeastSquaresSolution(LinearResult):
+    """The result (x, info) of a linear least-squares solver.
 
     Attributes
     ----------
@@ -288,7 +314,7 @@ def info_of(status: Status, iterations: int) -> int:
     """Return SciPy's success code for a status."""
     if status is Status.converged:
         return 0
-    if status >= Status.negative_curvature:
+    if status >= Status.negative_curvature and status is not Status.boundary:
         return -int(status)
     return max(iterations, 1)
 

@@ -1,232 +1,142 @@
-"""Linear systems and linear least squares."""
+"""Solvers step by step."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
-from ritz import _arrays
+from ritz._linear import compiled_options, preconditioner
 from ritz._nodes import Binding
-from ritz._run import Callbacks, LinearProblem, Watch
-from ritz.operators import LinearOperator, aslinearoperator
-from ritz.results import CgResult, LsmrResult, account_of, info_of
-from ritz.workspace import Workspace, lent
+from ritz._run import LinearProblem, Watch
+from ritz.operators import aslinearoperator
+from ritz.results import LinearResult, account_of, info_of
 
-__all__ = ["cg", "lsmr"]
-
-
-def require_self_adjoint(a: LinearOperator, name: str, user: str) -> None:
-    """Raise ValueError for an operator that is not square or declared not to be self-adjoint."""
-    m, n = a.shape
-    if m != n:
-        raise ValueError(f"{name} has shape {(m, n)}; {user} needs a square operator")
-    if a.symmetric is False:
-        raise ValueError(
-            f"{name} is declared symmetric=False; {user} needs a self-adjoint operator"
-        )
+__all__ = ["Iterate", "iterate"]
 
 
-def cg(
-    A: Any,
-    b: Any,
-    x0: Any = None,
-    *,
-    rtol: float = 1e-5,
-    atol: float = 0.0,
-    maxiter: int | None = None,
-    M: Any = None,
-    callback: Callbacks = None,
-    verify: bool = True,
-    timeout: float | None = None,
-    max_products: int | None = None,
-    history: bool = False,
-    out: Any = None,
-    workspace: Workspace | None = None,
-) -> CgResult:
-    """Solve A x = b for Hermitian positive definite A by conjugate gradients.
+class Iterate(Iterator["Iterate"]):
+    """A linear solve that is stepped from outside: iterating makes one iteration each time.
 
-    Parameters
+    Attributes
     ----------
-    A : operator (n, n)
-        Anything that `aslinearoperator` takes.
-    b : array (n,)
-        Of NumPy, torch or JAX, on the CPU; the solution is of the same kind.
-    x0 : array (n,), optional
-        A first guess.
-    rtol, atol : float
-        Converged means ‖b − A x‖ ≤ max(rtol ‖b‖, atol), evaluated on the true residual.
-    maxiter : int, optional
-        By default 10 n.
-    M : operator (n, n), optional
-        A positive definite approximation of A⁻¹.
-    callback : callable or sequence of callables, optional
-        Called with a `ritz.Iteration` after each iteration; return True or raise StopIteration to
-        stop. See `ritz.monitors`.
-    verify : bool
-        False claims convergence on the recurrence's residual and saves one product.
-    timeout : float, optional
-        Seconds.
-    max_products : int, optional
-        Products with A.
-    history : bool
-        Keep the residual norms in `result.history`.
-    out : array (n,), optional
-        Written with the solution, which then is `out` itself.
-    workspace : Workspace, optional
-        Memory to reuse.
-
-    Returns
-    -------
-    CgResult
-        The tuple (x, info) with an account of the run; info is 0 for success.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For arguments that cannot be used. Numerical trouble is a status.
+    iteration : int
+        Iterations finished.
+    residual : float
+        The quantity that the method drives to its target.
+    x : array (n,)
+        The iterate, of the same kind as b; for methods that form x only at the end of a cycle, the
+        last one formed. A view in NumPy: copy it to keep it.
+    result : LinearResult or None
+        The account, once the run has ended.
 
     Notes
     -----
-    One product an iteration, one to start from x0, one to verify. Memory: three vectors, four with
-    M, beside x.
-
-    References
-    ----------
-    Hestenes, Stiefel: Methods of conjugate gradients for solving linear systems. J. Res. NBS 49,
-    1952.
+    Leaving the loop early keeps everything: another `for` goes on where the last one stopped.
     """
-    A = aslinearoperator(A)
-    require_self_adjoint(A, "A", "cg")
-    if M is not None:
-        M = aslinearoperator(M, "M")
-        require_self_adjoint(M, "M", "cg")
-        if M.shape != A.shape:
-            raise ValueError(f"M has shape {M.shape}; A has shape {A.shape}")
-    rtol = _arrays.nonnegative(rtol, "rtol")
-    atol = _arrays.nonnegative(atol, "atol")
-    iterations = _arrays.limit(maxiter, "maxiter")
-    problem = LinearProblem(A, b, x0, [M], out)
-    watch = Watch("cg", problem.framework, callback, history, timeout, max_products)
-    with (
-        lent(workspace, "cg", problem.dtype) as memory,
-        Binding(problem.dtype, problem.framework) as run,
-        watch.running() as ending,
-    ):
-        x, outcome = problem.core.cg(
-            run(A),
+
+    def __init__(self, method: str, problem: LinearProblem, A: Any, M: Any, options: Any) -> None:
+        self._problem = problem
+        self._method = method
+        self._binding = Binding(problem.dtype, problem.framework).__enter__()
+        self._watch = Watch(method, problem.framework, None, False, None, None)
+        self._run: Any = problem.core.LinearSolve(
+            method,
+            self._binding(A),
+            None if M is None else self._binding(M),
             problem.b,
             problem.x0,
-            None if M is None else run(M),
-            rtol,
-            atol,
-            iterations,
-            bool(verify),
-            watch.monitor,
-            memory,
-            problem.out,
+            options,
+            self._watch.monitor,
+            None,
         )
-        account = account_of(outcome, watch.history)
+        self.result: LinearResult | None = None
+
+    def __next__(self) -> Iterate:
+        if self.result is not None:
+            raise StopIteration
+        if not self._run.next():
+            self._finish()
+            raise StopIteration
+        return self
+
+    def stop(self) -> None:
+        """End the run at this iteration, with the status `stopped`."""
+        self._run.stop()
+
+    @property
+    def iteration(self) -> int:
+        """Iterations finished."""
+        return int(self._run.iterations)
+
+    @property
+    def residual(self) -> float:
+        """The quantity that the method drives to its target."""
+        return float(self._run.residual)
+
+    @property
+    def x(self) -> Any:
+        """The iterate."""
+        return self._problem.framework.from_numpy(self._run.x)
+
+    def __enter__(self) -> Iterate:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._binding.__exit__(kind, error, traceback)
+
+    def _finish(self) -> None:
+        outcome = self._run.outcome()
+        account = account_of(outcome, None)
         info = info_of(account["status"], account["iterations"])
-        ending.result = result = CgResult((problem.solution(x), info), **account)
-    return result
+        self.result = LinearResult((self.x, info), **account, method=self._method)
+        self._binding.__exit__(None, None, None)
 
 
-def lsmr(
-    A: Any,
-    b: Any,
-    damp: float = 0.0,
-    atol: float = 1e-6,
-    btol: float = 1e-6,
-    conlim: float = 1e8,
-    maxiter: int | None = None,
-    show: bool = False,
-    x0: Any = None,
-    *,
-    callback: Callbacks = None,
-    verify: bool = True,
-    timeout: float | None = None,
-    max_products: int | None = None,
-    history: bool = False,
-    out: Any = None,
-    workspace: Workspace | None = None,
-) -> LsmrResult:
-    """Minimise ‖b − A x‖² + damp² ‖x − x₀‖² for any A by LSMR.
+def iterate(
+    method: str, A: Any, b: Any, x0: Any = None, *, M: Any = None, **options: Any
+) -> Iterate:
+    """Begin to solve A x = b by a method, to be stepped in a `for` loop.
 
     Parameters
     ----------
-    A : operator (m, n) with an adjoint
+    method : str
+        The name of a linear solver: "cg", "minres", "lsmr", …
+    A : operator (m, n)
         Anything that `aslinearoperator` takes.
     b : array (m,)
-        Of NumPy, torch or JAX, on the CPU; the solution is of the same kind.
-    damp : float
-        The Tikhonov parameter.
-    atol, btol : float
-        Converged means ‖Aᴴr‖ ≤ atol ‖A‖ ‖r‖ or ‖r‖ ≤ btol ‖b‖ + atol ‖A‖ ‖x‖, with r evaluated.
-    conlim : float
-        End with `condition_limit` when cond(A) is estimated beyond this; 0 for no limit.
-    maxiter : int, optional
-        By default 10 min(m, n).
-    show : bool
-        Print one line an iteration.
+        The right-hand side.
     x0 : array (n,), optional
-        A first guess; the damping then pulls towards it.
-    callback, verify, timeout, max_products, history, out, workspace
-        As for `cg`.
+        A first guess.
+    M : operator (n, n), optional
+        A preconditioner.
+    **options
+        Of the method: `rtol`, `maxiter`, …
 
     Returns
     -------
-    LsmrResult
-        The tuple (x, info) with an account of the run.
+    Iterate
+        An iterator over itself, after each iteration.
 
     Raises
     ------
     TypeError, ValueError
-        For arguments that cannot be used, above all an operator without an adjoint.
+        For arguments that cannot be used.
 
     Notes
     -----
-    One product with A and one with Aᴴ an iteration, one of each to verify. Memory: two vectors of
-    length m and four of length n, beside x.
-
-    References
-    ----------
-    Fong, Saunders: LSMR: an iterative algorithm for sparse least-squares problems. SIAM J. Sci.
-    Comput. 33, 2011.
+    The same loop as the method's own, paused after each iteration; the products and the memory are
+    the same.
     """
     A = aslinearoperator(A)
-    damp = _arrays.nonnegative(damp, "damp")
-    atol = _arrays.nonnegative(atol, "atol")
-    btol = _arrays.nonnegative(btol, "btol")
-    conlim = _arrays.nonnegative(conlim, "conlim")
-    iterations = _arrays.limit(maxiter, "maxiter")
-    problem = LinearProblem(A, b, x0, out=out)
-    if show:
-        from ritz.monitors import Lines
-
-        given = [] if callback is None else [callback] if callable(callback) else list(callback)
-        callback = [Lines(), *given]
-    watch = Watch("lsmr", problem.framework, callback, history, timeout, max_products)
-    with (
-        lent(workspace, "lsmr", problem.dtype) as memory,
-        Binding(problem.dtype, problem.framework) as run,
-        watch.running() as ending,
-    ):
-        x, outcome = problem.core.lsmr(
-            run(A),
-            problem.b,
-            problem.x0,
-            damp,
-            atol,
-            btol,
-            conlim,
-            iterations,
-            bool(verify),
-            watch.monitor,
-            memory,
-            problem.out,
-        )
-        account = account_of(outcome, watch.history)
-        for name in ("normal_residual", "norm_a", "cond_a", "norm_x"):
-            account[name] = outcome[name]
-        info = info_of(account["status"], account["iterations"])
-        ending.result = result = LsmrResult((problem.solution(x), info), **account)
-    return result
+    if M is not None:
+        M = preconditioner(M, A, method, False)
+    compiled = compiled_options(method, options)
+    if x0 is not None:
+        compiled["warm_start"] = True
+    return Iterate(method, LinearProblem(A, b, x0, [M]), A, M, compiled)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ritz import _arrays
+from ritz import _arrays, _core
 
 __all__ = ["Workspace"]
 
-_METHODS = ("cg", "lsmr", "eigsh", "trace", "least_squares", "minimize")
+_METHODS = ("eigsh", "trace", "least_squares", "minimize")
 
 
 class Workspace:
@@ -21,8 +21,9 @@ class Workspace:
 
     Parameters
     ----------
-    method : {"cg", "lsmr", "eigsh", "trace", "least_squares", "minimize"}
-        The function that it is for.
+    method : str
+        The function that it is for: a linear solver, "eigsh", "trace", "least_squares" or
+        "minimize".
     *shape : int or (int, int)
         The operator's (rows, columns) or a single n; for the nonlinear methods the model's
         (outputs, parameters). A larger problem makes it grow, a smaller one uses a part of it.
@@ -30,6 +31,8 @@ class Workspace:
         The element type of the runs.
     k, ncv : int, optional
         Of `eigsh`: eigenpairs, and basis vectors (by default max(2k + 1, 20)).
+    **options
+        Of a linear solver, those that decide how many vectors it needs: `restart`, …
 
     Notes
     -----
@@ -37,10 +40,20 @@ class Workspace:
     """
 
     def __init__(
-        self, method: str, *shape: Any, dtype: Any = np.float64, k: int = 6, ncv: int | None = None
+        self,
+        method: str,
+        *shape: Any,
+        dtype: Any = np.float64,
+        k: int = 6,
+        ncv: int | None = None,
+        **options: Any,
     ) -> None:
-        if method not in _METHODS:
-            raise ValueError(f"method is {method!r}; pass one of {', '.join(_METHODS)}")
+        linear = set(_core.linear_methods())
+        if method not in linear | set(_METHODS):
+            raise ValueError(
+                f"method is {method!r}; pass one of {', '.join(sorted(linear))}, "
+                f"{', '.join(_METHODS)}"
+            )
         if len(shape) == 1 and np.ndim(shape[0]) == 0:
             shape = (shape[0], shape[0])
         elif len(shape) == 1:
@@ -52,7 +65,14 @@ class Workspace:
         k = _arrays.integer(k, "k")
         basis = max(2 * k + 1, 20) if ncv is None else _arrays.integer(ncv, "ncv")
         core = _arrays.core(self.dtype)
-        self._core = core.workspace(_core_name(method), m, n, min(n, basis))
+        if method in linear:
+            from ritz._linear import compiled_options
+
+            self._core = core.linear_workspace(method, m, n, compiled_options(method, options))
+        elif options:
+            raise TypeError(f"{method} has no option {min(options)!r}")
+        else:
+            self._core = core.workspace(_core_name(method), m, n, min(n, basis))
         self._busy = threading.Lock()
 
     @property

@@ -4,48 +4,9 @@
 #include "monitor.hpp"
 #include "operators.hpp"
 #include "ritz/compiled.hpp"
+#include "workspace.hpp"
 
 namespace ritz::python {
-
-/// The workspace of one method, whichever it is; reused from run to run by the same method.
-struct AnyWorkspace {
-  std::string method;
-  std::shared_ptr<void> workspace;
-  std::size_t (*bytes)(const void*) = nullptr;
-};
-
-/// `given` as a W, or a new W held by `fresh`.
-template <class W>
-W& workspace_of(const char* method, const py::object& given, std::optional<W>& fresh) {
-  if (given.is_none()) return fresh.emplace();
-  auto& any = given.cast<AnyWorkspace&>();
-  if (any.method != method) {
-    throw py::value_error("workspace was made for " + any.method + "; make one for " + method);
-  }
-  return *static_cast<W*>(any.workspace.get());
-}
-
-template <class W>
-AnyWorkspace make_workspace(std::string method, std::shared_ptr<W> workspace) {
-  return {std::move(method), std::move(workspace),
-          [](const void* w) { return static_cast<const W*>(w)->bytes(); }};
-}
-
-/// x0's copy in `out` if that is given, else in a new vector; zeros without x0.
-template <class T>
-py::array_t<T> start(const py::object& x0, const py::object& out, Index n) {
-  py::array_t<T> x = out.is_none() ? new_vector<T>(n) : py::array_t<T>(out);
-  if (x.size() != n) throw py::value_error("out has the wrong size");
-  if (!x0.is_none()) {
-    const auto from = x0.cast<py::array_t<T>>();
-    if (from.size() != n) {
-      throw py::value_error("x0 has " + std::to_string(from.size()) +
-                            " elements; the operator has " + std::to_string(n) + " columns");
-    }
-    std::copy_n(from.data(), n, x.mutable_data());
-  }
-  return x;
-}
 
 template <Field T>
 void bind_operators(py::module_& m) {
@@ -230,16 +191,6 @@ void bind_methods(py::module_& m) {
 
   m.def("workspace", [](const std::string& method, Index rows, Index cols, Index ncv) {
     S space;
-    if (method == "cg") {
-      auto ws = std::make_shared<CgWorkspace<S>>();
-      ws->prepare(space, cols, true);
-      return make_workspace(method, std::move(ws));
-    }
-    if (method == "lsmr") {
-      auto ws = std::make_shared<LsmrWorkspace<S>>();
-      ws->prepare(space, rows, cols, true);
-      return make_workspace(method, std::move(ws));
-    }
     if (method == "eigsh") {
       auto ws = std::make_shared<EigshWorkspace<S>>();
       ws->prepare(space, cols, ncv);
@@ -254,72 +205,11 @@ void bind_methods(py::module_& m) {
       if (method == "levenberg_marquardt") {
         auto ws = std::make_shared<LevenbergMarquardtWorkspace<S>>();
         ws->prepare(space, rows, cols);
-        ws->cg.prepare(space, cols, true);
+        ws->cg.prepare(space, cols, cols, {}, true);
         return make_workspace(method, std::move(ws));
       }
     }
     throw py::value_error("there is no workspace for the method " + method);
-  });
-
-  m.def("cg", [](const N& a, const Array& b, const py::object& x0, const py::object& preconditioner,
-                 double rtol, double atol, Index max_iterations, bool verify,
-                 PythonMonitor& monitor, const py::object& workspace, const py::object& out) {
-    std::optional<CgWorkspace<S>> fresh;
-    auto& ws = workspace_of<CgWorkspace<S>>("cg", workspace, fresh);
-    py::array_t<T> x = start<T>(x0, out, a.op.cols());
-    const N* m_node = preconditioner.is_none() ? nullptr : &preconditioner.cast<const N&>();
-    CgOptions opt;
-    opt.rtol = rtol;
-    opt.atol = atol;
-    opt.max_iterations = max_iterations;
-    opt.warm_start = !x0.is_none();
-    opt.verify = verify;
-    const OperatorRef<T> A(a.op);
-    std::optional<OperatorRef<T>> M;
-    if (m_node != nullptr) M.emplace(m_node->op);
-    S space;
-    CgOutcome outcome;
-    const auto bv = const_view<T>(b);
-    const auto xv = view(x);
-    {
-      const RunGil gil(a.calls_python || (m_node != nullptr && m_node->calls_python), b.size());
-      Observer<T> observer(monitor, gil.held());
-      outcome =
-          compiled::cg<T>(space, A, M ? &*M : nullptr, bv, xv, ws, opt, watch(monitor, observer));
-    }
-    return py::make_tuple(x, as_dict(outcome));
-  });
-
-  m.def("lsmr", [](const N& a, const Array& b, const py::object& x0, double damp, double atol,
-                   double btol, double conlim, Index max_iterations, bool verify,
-                   PythonMonitor& monitor, const py::object& workspace, const py::object& out) {
-    std::optional<LsmrWorkspace<S>> fresh;
-    auto& ws = workspace_of<LsmrWorkspace<S>>("lsmr", workspace, fresh);
-    py::array_t<T> x = start<T>(x0, out, a.op.cols());
-    LsmrOptions opt;
-    opt.damp = damp;
-    opt.atol = atol;
-    opt.btol = btol;
-    opt.conlim = conlim;
-    opt.max_iterations = max_iterations;
-    opt.warm_start = !x0.is_none();
-    opt.verify = verify;
-    S space;
-    LsmrOutcome outcome;
-    const auto bv = const_view<T>(b);
-    const auto xv = view(x);
-    {
-      const RunGil gil(a.calls_python, std::max(a.op.rows(), a.op.cols()));
-      Observer<T> observer(monitor, gil.held());
-      outcome =
-          compiled::lsmr<T>(space, OperatorRef<T>(a.op), bv, xv, ws, opt, watch(monitor, observer));
-    }
-    py::dict d = as_dict(outcome);
-    d["normal_residual"] = outcome.normal_residual;
-    d["norm_a"] = outcome.norm_a;
-    d["cond_a"] = outcome.cond_a;
-    d["norm_x"] = outcome.norm_x;
-    return py::make_tuple(x, d);
   });
 
   m.def("eigsh", [](const N& a, Index k, int which, Index ncv, Index max_restarts, double tol,

@@ -51,6 +51,11 @@ void bind_shared(py::module_& m) {
   m.def("isa", [] { return std::string(kernels::name(kernels::default_isa())); });
   m.def("set_num_threads", [](int n) { threads::set_num_threads(n); });
   m.def("num_threads", [] { return threads::num_threads(); });
+  m.def("linear_methods", [] {
+    return []<class... Methods>(std::tuple<Methods...>*) {
+      return std::vector<std::string>{std::string(Methods::kName)...};
+    }(static_cast<KrylovMethods*>(nullptr));
+  });
   m.attr("version") = kVersion;
 }
 

@@ -53,6 +53,8 @@ class Observer {
  public:
   Observer(PythonMonitor& monitor, bool gil_held) : monitor_(&monitor), gil_held_(gil_held) {}
 
+  void holds_gil(bool held) { gil_held_ = held; }
+
   bool operator()(const Iteration& it) {
     if (monitor_->history) monitor_->residuals.push_back(it.residual);
     if (!monitor_->callback.is_none()) return call(it);

@@ -116,8 +116,14 @@ class SlotSpace {
   Real axpy_norm2(C a, ConstView x, View y) {
     return reduce<RealTag>([&] { return host_.axpy_norm2(value(a), x, y); });
   }
+  Real add3_norm2(C a, ConstView x, C b, ConstView y, C c, View z) {
+    return reduce<RealTag>([&] { return host_.add3_norm2(value(a), x, value(b), y, value(c), z); });
+  }
   void axpy_xpby(C a, View p, View x, C b, ConstView r) {
     if (!frozen()) host_.axpy_xpby(value(a), p, x, value(b), r);
+  }
+  void step3(C a, ConstView v, C b, View w, C c, ConstView u, C d, View x) {
+    if (!frozen()) host_.step3(value(a), v, value(b), w, value(c), u, value(d), x);
   }
   Real update3(C a, View g, C b, View x, C c, ConstView v, C d, View h) {
     return reduce<RealTag>(

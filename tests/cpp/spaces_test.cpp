@@ -86,6 +86,18 @@ void for_each_operation(const Test& test) {
        [](auto& s, In& d) { d.results[0] = s.axpy_norm2(d.a(), d.x(), d.y()); });
   test("axpy_xpby", Sum::none,
        [](auto& s, In& d) { s.axpy_xpby(d.a(), d.x(), d.y(), d.b(), d.z()); });
+  test("add3_norm2", Sum::of_results, [](auto& s, In& d) {
+    d.results[0] = s.add3_norm2(d.a(), d.x(), d.b(), d.y(), d.c(), d.z());
+  });
+  test("add3_norm2, c = 0", Sum::of_results,
+       [](auto& s, In& d) { d.results[0] = s.add3_norm2(d.a(), d.x(), d.b(), d.y(), 0.0, d.z()); });
+  for (const std::string zeros : {"", ", b = 0", ", c = 0", ", b = c = 0"}) {
+    const bool no_b = zeros.find("b =") != zeros.npos, no_c = zeros.find("c =") != zeros.npos;
+    test("step3" + zeros, Sum::none, [=](auto& s, In& d) {
+      const auto b = no_b ? decltype(d.b()){} : d.b(), c = no_c ? decltype(d.c()){} : d.c();
+      s.step3(d.a(), d.x(), b, d.y(), c, d.z(), d.d(), d.w());
+    });
+  }
   test("update3", Sum::of_results, [](auto& s, In& d) {
     d.results[0] = s.update3(d.a(), d.x(), d.b(), d.y(), d.c(), d.z(), d.d(), d.w());
   });
@@ -275,8 +287,23 @@ TEST_CASE_TEMPLATE_DEFINE("what is overwritten is not read", T, spaces_overwrite
     CHECK(std::isfinite(space.axpby_norm2(2.0, view(x), 0.0, view(y))));
     CHECK(all_finite(y));
     y.assign(x.size(), nan);
+    CHECK(std::isfinite(space.add3_norm2(2.0, view(x), 3.0, view(x), 0.0, view(y))));
+    CHECK(all_finite(y));
+    y.assign(x.size(), nan);
+    std::vector<T> u(x.size(), nan), z = x;
+    space.step3(2.0, view(x), 0.0, view(y), 0.0, view(u), 3.0, view(z));
+    CHECK(all_finite(y));
+    CHECK(all_finite(z));
+    space.step3(2.0, view(x), 1.0, view(y), 0.0, view(u), 3.0, view(z));
+    CHECK(all_finite(z));
+    space.step3(2.0, view(x), 0.0, view(u), 1.0, view(y), 3.0, view(z));
+    CHECK(all_finite(z));
+
+    y.assign(x.size(), nan);
     space.axpby(1.0, view(x), 1.0, view(y));
     CHECK(!all_finite(y));
+    y.assign(x.size(), nan);
+    CHECK(!std::isfinite(space.add3_norm2(1.0, view(x), 1.0, view(x), 1.0, view(y))));
   }
 }
 TEST_CASE_TEMPLATE_APPLY(spaces_overwrite, Fields);

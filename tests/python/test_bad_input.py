@@ -24,7 +24,7 @@ def operator(f, **options):
     ("b", "error", "words"),
     [
         (np.ones(5), ValueError, r"b has shape \(5,\).*\(6,\)"),
-        (np.ones((6, 2)), ValueError, r"b has shape \(6, 2\)"),
+        (np.ones((5, 2)), ValueError, r"b has shape \(5, 2\)"),
         (np.ones((1, 6)), ValueError, r"b has shape \(1, 6\)"),
         (3.0, ValueError, r"b has shape \(\)"),
         (np.ones(6, object), TypeError, "b has dtype object.*convert"),

@@ -57,7 +57,7 @@ def test_copies(through):
 
 def test_repr_tells_the_story():
     text = repr(ritz.cg(spd(10, 10), vector(10)))
-    assert text.startswith("CgResult: converged at iteration")
+    assert text.startswith("LinearResult: converged at iteration")
     assert "products" in text
     assert "Counts(matvec=" in text
 

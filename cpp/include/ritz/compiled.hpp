@@ -2,25 +2,57 @@
 // this instead of letting a method be instantiated anew saves compile time and nothing else.
 #pragma once
 
+#include <memory>
+#include <tuple>
+#include <variant>
+
 #include "ritz/eigen/eigsh.hpp"
 #include "ritz/function/trace.hpp"
-#include "ritz/krylov/cg.hpp"
-#include "ritz/krylov/lsmr.hpp"
+#include "ritz/krylov/columns.hpp"
+#include "ritz/krylov/methods.hpp"
 #include "ritz/newton/levenberg_marquardt.hpp"
 #include "ritz/op/operator_ref.hpp"
 #include "ritz/space/host.hpp"
 
 namespace ritz::compiled {
 
-template <Field T>
-RITZ_API CgOutcome cg(HostSpace<T>& space, const OperatorRef<T>& A, const OperatorRef<T>* M,
-                      VectorView<const T> b, VectorView<T> x, CgWorkspace<HostSpace<T>>& ws,
-                      const CgOptions& opt, const Monitor& monitor);
+/// A method with its options and its workspace.
+template <class Method, Field T>
+struct Request {
+  typename Method::Options options;
+  typename Method::template Workspace<HostSpace<T>>& workspace;
+};
 
+template <Field T, class Methods>
+struct RequestOf;
+template <Field T, class... Methods>
+struct RequestOf<T, std::tuple<Methods...>> {
+  using Type = std::variant<Request<Methods, T>...>;
+};
+
+/// A run of a linear solver, not begun yet. Everything given must outlive it; M may be absent.
 template <Field T>
-RITZ_API LsmrOutcome lsmr(HostSpace<T>& space, const OperatorRef<T>& A, VectorView<const T> b,
-                          VectorView<T> x, LsmrWorkspace<HostSpace<T>>& ws, const LsmrOptions& opt,
-                          const Monitor& monitor);
+RITZ_API std::unique_ptr<AbstractStepper<T>> begin(
+    HostSpace<T>& space, const OperatorRef<T>& A, const OptionalOperator<T>& M,
+    VectorView<const T> b, VectorView<T> x,
+    const typename RequestOf<T, KrylovMethods>::Type& request, const Monitor& monitor);
+
+/// The same, run to its end.
+template <class Method, Field T>
+typename Method::Outcome solve(HostSpace<T>& space, const OperatorRef<T>& A,
+                               const OptionalOperator<T>& M, VectorView<const T> b, VectorView<T> x,
+                               typename Method::template Workspace<HostSpace<T>>& ws,
+                               const typename Method::Options& opt, const Monitor& monitor) {
+  const auto run = begin<T>(space, A, M, b, x, Request<Method, T>{opt, ws}, monitor);
+  while (run->next()) {
+  }
+  return static_cast<const typename Method::Outcome&>(run->outcome());
+}
+
+/// As ritz::run_columns.
+template <Field T>
+RITZ_API void run_columns(HostSpace<T>& space, std::span<AbstractStepper<T>* const> runs,
+                          const OperatorRef<T>& A, const OptionalOperator<T>& M, bool batched);
 
 template <Field T>
 RITZ_API EigshOutcome eigsh(HostSpace<T>& space, const OperatorRef<T>& A, std::span<double> values,

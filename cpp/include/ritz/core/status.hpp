@@ -25,6 +25,7 @@ enum class Status : int {
   breakdown = 10,
   nonfinite = 11,
   evaluation_failed = 12,
+  boundary = 13,
 };
 
 /// The name of a status, as Python and the logs spell it.
@@ -56,6 +57,8 @@ constexpr const char* name(Status status) {
       return "nonfinite";
     case Status::evaluation_failed:
       return "evaluation_failed";
+    case Status::boundary:
+      return "boundary";
   }
   return "unknown";
 }
@@ -94,6 +97,8 @@ constexpr const char* advice(Status status) {
       return "a NaN or infinity appeared: look at the operator's output at this iteration";
     case Status::evaluation_failed:
       return "the model could not be evaluated at the starting point: start elsewhere";
+    case Status::boundary:
+      return "the step reached the radius first: x lies on it, as a trust region wants";
   }
   return "";
 }

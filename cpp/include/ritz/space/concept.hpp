@@ -41,7 +41,10 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   norm2(x)                    ‖x‖²
 ///   axpby_norm2(a, x, b, y)     y = a x + b y, returns ‖y‖²      (b = 0 overwrites)
 ///   axpy_norm2(a, x, y)         y = a x + y, returns ‖y‖²
+///   add3_norm2(a, x, b, y, c, z)   z = a x + b y + c z, returns ‖z‖²   (c = 0 overwrites)
 ///   axpy_xpby(a, p, x, b, r)    x = x + a p, p = r + b p
+///   step3(a, v, b, w, c, u, d, x)   w = a v + b w + c u, x = x + d w
+///                               (b = 0 overwrites w, c = 0 does not read u)
 ///   update3(a, g, b, x, c, v, d, h)   g = h + a g, x = x + b g, h = c v + d h, returns ‖x‖²
 ///   rotate2(c, s, x, y)         (x, y) = (c x + s y, −s̄ x + c y), c real
 ///   multi_shift(a, b, z, r, X, P)     per column j: X_j += a_j P_j, P_j = z_j r + b_j P_j
@@ -85,7 +88,9 @@ concept Space =
       { s.norm2(cx) } -> std::same_as<typename S::Real>;
       { s.axpby_norm2(a, cx, a, x) } -> std::same_as<typename S::Real>;
       { s.axpy_norm2(a, cx, x) } -> std::same_as<typename S::Real>;
+      { s.add3_norm2(a, cx, a, cx, a, x) } -> std::same_as<typename S::Real>;
       s.axpy_xpby(a, x, x, a, cx);
+      s.step3(a, cx, a, x, a, cx, a, x);
       { s.update3(a, x, a, x, a, cx, a, x) } -> std::same_as<typename S::Real>;
       s.rotate2(a, a, x, x);
       s.multi_shift(h, h, h, cx, V, V);

@@ -74,6 +74,12 @@ class HostSpace {
       kernels_->axpy_xpby(n, a, p.data + i, x.data + i, b, r.data + i);
     });
   }
+  void step3(Coefficient a, VectorView<const T> v, Coefficient b, VectorView<T> w, Coefficient c,
+             VectorView<const T> u, Coefficient d, VectorView<T> x) {
+    each_block(x.size, [&](Index i, Index n) {
+      kernels_->step3(n, a, v.data + i, b, w.data + i, c, u.data + i, d, x.data + i);
+    });
+  }
   Real update3(Coefficient a, VectorView<T> g, Coefficient b, VectorView<T> x, Coefficient c,
                VectorView<const T> v, Coefficient d, VectorView<T> h) {
     return sum<Real>(x.size, [&](Index i, Index n) {
@@ -133,6 +139,12 @@ class HostSpace {
   }
   Real axpy_norm2(Coefficient a, VectorView<const T> x, VectorView<T> y) {
     return axpby_norm2(a, x, 1.0, y);
+  }
+  Real add3_norm2(Coefficient a, VectorView<const T> x, Coefficient b, VectorView<const T> y,
+                  Coefficient c, VectorView<T> z) {
+    return sum<Real>(z.size, [&](Index i, Index n) {
+      return kernels_->add3_norm2(n, a, x.data + i, b, y.data + i, c, z.data + i);
+    });
   }
 
   // ---- blocks of columns ----

@@ -42,8 +42,12 @@ struct KernelTable {
   void (*axpby)(Index n, Wide a, const T* x, Wide b, T* y);
   /// y = a x + b y, returns ‖y‖²
   double (*axpby_norm2)(Index n, Wide a, const T* x, Wide b, T* y);
+  /// z = a x + b y + c z, returns ‖z‖²; does not read z if c = 0
+  double (*add3_norm2)(Index n, Wide a, const T* x, Wide b, const T* y, Wide c, T* z);
   /// x = x + a p, p = r + b p
   void (*axpy_xpby)(Index n, Wide a, T* p, T* x, Wide b, const T* r);
+  /// w = a v + b w + c u, x = x + d w; does not read w if b = 0, nor u if c = 0
+  void (*step3)(Index n, Wide a, const T* v, Wide b, T* w, Wide c, const T* u, Wide d, T* x);
   /// g = h + a g, x = x + b g, h = c v + d h, returns ‖x‖²
   double (*update3)(Index n, Wide a, T* g, Wide b, T* x, Wide c, const T* v, Wide d, T* h);
   /// (x, y) = (c x + s y, −s̄ x + c y)

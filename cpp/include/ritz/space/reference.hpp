@@ -74,11 +74,29 @@ class ReferenceSpace {
   Real axpy_norm2(Coefficient a, VectorView<const T> x, VectorView<T> y) {
     return axpby_norm2(a, x, 1.0, y);
   }
+  Real add3_norm2(Coefficient a, VectorView<const T> x, Coefficient b, VectorView<const T> y,
+                  Coefficient c, VectorView<T> z) {
+    for (Index i = 0; i < z.size; ++i) {
+      const Scalar last = c == Coefficient{} ? Scalar{} : c * wide(z[i]);
+      z[i] = narrow(a * wide(x[i]) + b * wide(y[i]) + last);
+    }
+    return norm2(z);
+  }
   void axpy_xpby(Coefficient a, VectorView<T> p, VectorView<T> x, Coefficient b,
                  VectorView<const T> r) {
     for (Index i = 0; i < p.size; ++i) {
       x[i] = narrow(wide(x[i]) + a * wide(p[i]));
       p[i] = narrow(wide(r[i]) + b * wide(p[i]));
+    }
+  }
+  void step3(Coefficient a, VectorView<const T> v, Coefficient b, VectorView<T> w, Coefficient c,
+             VectorView<const T> u, Coefficient d, VectorView<T> x) {
+    for (Index i = 0; i < x.size; ++i) {
+      Scalar sum = a * wide(v[i]);
+      if (b != Coefficient{}) sum += b * wide(w[i]);
+      if (c != Coefficient{}) sum += c * wide(u[i]);
+      w[i] = narrow(sum);
+      x[i] = narrow(wide(x[i]) + d * wide(w[i]));
     }
   }
   Real update3(Coefficient a, VectorView<T> g, Coefficient b, VectorView<T> x, Coefficient c,

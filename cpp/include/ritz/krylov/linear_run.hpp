@@ -1,0 +1,139 @@
+// A run that drives the residual b − A x below a bound, and claims it only of the true one.
+#pragma once
+
+#include <algorithm>
+
+#include "ritz/krylov/run.hpp"
+
+namespace ritz {
+
+struct LinearOptions {
+  double rtol = 1e-5;        ///< stop at ‖b − Ax‖ ≤ max(rtol ‖b‖, atol): SciPy's default
+  double atol = 0.0;         ///< 0: an absolute threshold would depend on the units of b
+  Index max_iterations = 0;  ///< 0 means 10 n, as SciPy: finite, yet past any useful run
+  bool warm_start = false;   ///< x holds a first guess; false saves the product with it
+  bool verify = true;        ///< evaluate b − Ax before claiming convergence: one product
+
+  template <class F>
+  void visit(F f) {
+    f("rtol", rtol);
+    f("atol", atol);
+    f("max_iterations", max_iterations);
+    f("warm_start", warm_start);
+    f("verify", verify);
+  }
+};
+
+/// Every method over it has this shape:
+///
+///   while (co_await run.residual(r)) {   // r = b − A x, evaluated; false once the run has ended
+///     … set up the recurrence from r …
+///     do {
+///       … one iteration …
+///     } while (co_await run.iterated(residual));
+///   }
+///
+/// `iterated` is false when the recurrence's residual has met the target or a limit has come. Then
+/// `residual` looks at the true one: if the recurrence has drifted from it, the method starts again
+/// from the truth, unless the last restart already failed to halve it.
+template <Space S, class Op, class P = NoPreconditioner>
+class LinearRun : public Run<S, Op, P> {
+  using Base = Run<S, Op, P>;
+  using Base::ended_, Base::monitor_, Base::out_, Base::watch;
+  using typename Base::Iterated;
+
+ public:
+  using Base::A, Base::b, Base::end, Base::space, Base::x;
+  using typename Base::T;
+  using typename Base::Vector;
+
+  LinearRun(const Problem<S, Op, P>& given, const LinearOptions& opt, Outcome& out)
+      : Base(given, out), opt_(opt) {
+    check_tolerance("rtol", opt.rtol);
+    check_tolerance("atol", opt.atol);
+    const Index smaller = std::min(given.A.rows(), given.A.cols());
+    limit_ = opt.max_iterations > 0 ? opt.max_iterations : 10 * smaller;
+  }
+
+  /// r = b − A x; false once the run has ended. ‖r‖ is `residual` of the outcome.
+  Task<bool> residual(Vector r) {
+    if (ended_) co_return false;
+    if (started_ && !opt_.verify) co_return end(Status::converged);
+    if (!started_) {
+      const double norm_b = std::sqrt(right_hand_side_norm2(space, b, opt_.rtol, r));
+      if (!opt_.warm_start || norm_b == 0.0) space.fill(0.0, x);
+      out_.target = std::max(opt_.rtol * norm_b, opt_.atol);
+      out_.residual = norm_b;
+      if (!std::isfinite(norm_b)) co_return end(Status::nonfinite);
+      if (norm_b == 0.0) {  // x = 0 solves it exactly
+        out_.verified = true;
+        co_return end(Status::converged);
+      }
+    }
+    if (started_ || opt_.warm_start) {
+      space.thaw();
+      if (accumulate) {
+        out_.residual = accumulate(x, r);
+      } else {
+        co_await A.apply(x, r);
+        out_.residual = norm(space.axpby_norm2(1.0, b, -1.0, r));
+      }
+    } else {
+      space.copy(b, r);
+    }
+    out_.verified = true;
+    if (!std::isfinite(out_.residual)) co_return end(Status::nonfinite);
+    if (out_.residual <= out_.target) co_return end(Status::converged);
+    if (started_) {
+      // `iterated` let a limit pass because the target seemed met.
+      if (out_.residual > 0.5 * checked_) co_return end(Status::precision_limit);
+      checked_ = out_.residual;
+      if (pending_) co_return end(*pending_);
+      if (out_.iterations >= limit_) co_return end(Status::max_iterations);
+    }
+    started_ = true;
+    out_.verified = false;
+    co_return true;
+  }
+
+  /// Whether the scalars of the iteration being made should be read.
+  bool due() const {
+    return monitor_.template due<S>(out_.iterations) || out_.iterations + 1 == limit_;
+  }
+
+  /// Ends an iteration with the recurrence's residual; `x_at_hand`: whether x is the iterate.
+  Iterated iterated(double residual, bool x_at_hand = true) {
+    ++out_.iterations;
+    out_.residual = residual;
+    x_at_hand = x_at_hand && !accumulate;
+    const auto stop = watch(residual, x_at_hand ? VectorView<const T>(x) : VectorView<const T>());
+    if (!std::isfinite(residual)) return {*this, end(Status::nonfinite)};
+    if (residual <= out_.target) {
+      pending_ = stop;
+      return {*this, false};
+    }
+    if (stop) return {*this, end(*stop)};
+    if (out_.iterations >= limit_) return {*this, end(Status::max_iterations)};
+    return {*this, true};
+  }
+  /// Ends an iteration that was not read.
+  Iterated iterated() {
+    ++out_.iterations;
+    return {*this, true};
+  }
+
+  Index limit() const { return limit_; }
+  double norm(const typename S::Real& squared) { return std::sqrt(space.read(squared)); }
+
+  /// Set before the first step by whoever keeps x in a higher precision than the vectors.
+  Accumulate<T> accumulate;
+
+ private:
+  LinearOptions opt_;
+  Index limit_ = 0;
+  bool started_ = false;
+  std::optional<Status> pending_;
+  double checked_ = INFINITY;  // the true residual at the last check that failed
+};
+
+}  // namespace ritz

@@ -1,0 +1,256 @@
+// Binds the methods of KrylovMethods: a solve, a stepper, and many right-hand sides.
+#pragma once
+
+#include <map>
+
+#include "monitor.hpp"
+#include "operators.hpp"
+#include "ritz/compiled.hpp"
+#include "ritz/krylov/accumulate.hpp"
+#include "workspace.hpp"
+
+namespace ritz::python {
+
+/// Writes the entries of `given` into the options of the same names; all must be used.
+template <class Options>
+Options read_options(const py::dict& given) {
+  Options opt;
+  std::size_t used = 0;
+  opt.visit([&]<class V>(const char* name, V& value) {
+    if (!given.contains(name)) return;
+    value = given[name].template cast<V>();
+    ++used;
+  });
+  if (used != given.size()) throw py::type_error("an option is unknown to this method");
+  return opt;
+}
+
+template <Field T>
+using LinearRequest = typename compiled::RequestOf<T, KrylovMethods>::Type;
+
+/// What Python names a method by.
+template <Field T>
+struct LinearMethod {
+  LinearRequest<T> (*request)(const py::dict& options, AnyWorkspace& workspace);
+  AnyWorkspace (*workspace)(Index rows, Index cols, const py::dict& options, bool reserve);
+};
+
+template <Field T>
+const LinearMethod<T>& linear_method(const std::string& name) {
+  static const auto table = []<class... Methods>(std::tuple<Methods...>*) {
+    using S = HostSpace<T>;
+    return std::map<std::string, LinearMethod<T>>{
+        {std::string(Methods::kName),
+         {[](const py::dict& options, AnyWorkspace& any) -> LinearRequest<T> {
+            using W = typename Methods::template Workspace<S>;
+            return compiled::Request<Methods, T>{read_options<typename Methods::Options>(options),
+                                                 *static_cast<W*>(any.workspace.get())};
+          },
+          [](Index rows, Index cols, const py::dict& options, bool reserve) {
+            auto ws = std::make_shared<typename Methods::template Workspace<S>>();
+            if (reserve) {
+              S space;
+              ws->prepare(space, rows, cols, read_options<typename Methods::Options>(options),
+                          true);
+            }
+            return make_workspace(std::string(Methods::kName), std::move(ws));
+          }}}...};
+  }(static_cast<KrylovMethods*>(nullptr));
+  const auto found = table.find(name);
+  if (found == table.end()) throw py::value_error("there is no method " + name);
+  return found->second;
+}
+
+/// One run and everything that it refers to.
+template <Field T>
+class LinearSolve {
+  using Array = py::array_t<T, py::array::c_style>;
+
+ public:
+  /// `wide`: (A, b) in double precision, to keep x in it.
+  LinearSolve(const std::string& method, const py::object& a, const py::object& m, Array b,
+              py::array_t<T> x, const py::dict& options, const py::object& monitor,
+              const py::object& workspace, const py::object& wide)
+      : keep_(py::make_tuple(a, m, monitor)),
+        A_(a.cast<const Node<T>&>().op),
+        calls_python_(a.cast<const Node<T>&>().calls_python),
+        b_(std::move(b)),
+        x_(std::move(x)),
+        workspace_(workspace.is_none() ? linear_method<T>(method).workspace(0, 0, options, false)
+                                       : workspace.cast<AnyWorkspace&>()),
+        monitor_(monitor.cast<PythonMonitor&>()),
+        observer_(monitor_, false) {
+    if (workspace_.method != method) {
+      throw py::value_error("workspace was made for " + workspace_.method + "; make one for " +
+                            method);
+    }
+    if (!m.is_none()) {
+      const auto& node = m.cast<const Node<T>&>();
+      M_ref_.emplace(node.op);
+      M_ = &*M_ref_;
+      calls_python_ |= node.calls_python;
+    }
+    if constexpr (std::same_as<RealOf<T>, float>) {
+      if (!wide.is_none()) {
+        keep_wide(wide.cast<py::tuple>(), options.contains("warm_start"));
+      }
+    }
+    run_ = compiled::begin<T>(space_, A_, M_, const_view<T>(b_), view(x_),
+                              linear_method<T>(method).request(options, workspace_),
+                              watch(monitor_, observer_));
+    if (accumulate_) run_->accumulate_with(accumulate_);
+  }
+
+  AbstractStepper<T>& run() { return *run_; }
+  const OperatorRef<T>& A() const { return A_; }
+  const OptionalOperator<T>& M() const { return M_; }
+  bool calls_python() const { return calls_python_; }
+  Index size() const { return std::max(b_.size(), x_.size()); }
+
+  /// To the next pause, or to the end.
+  bool next() {
+    const RunGil gil(calls_python_, size());
+    observer_.holds_gil(gil.held());
+    return run_->next();
+  }
+  void finish() {
+    const RunGil gil(calls_python_, size());
+    observer_.holds_gil(gil.held());
+    while (run_->next()) {
+    }
+  }
+
+  py::object x() {
+    if (wide_x_.is_none()) return x_;
+    if constexpr (std::same_as<RealOf<T>, float>) wider_->flush(view(x_));
+    return wide_x_;
+  }
+  py::dict outcome() const {
+    py::dict d = as_dict(run_->outcome());
+    run_->more([&](const char* name, double value) { d[name] = value; });
+    const auto direction = run_->direction();
+    if (direction.data != nullptr) {
+      py::array_t<T> copy = new_vector<T>(direction.size);
+      std::copy_n(direction.data, direction.size, copy.mutable_data());
+      d["direction"] = copy;
+    }
+    return d;
+  }
+
+ private:
+  using Wide = WideOf<T>;
+
+  void keep_wide(const py::tuple& wide, bool warm) {
+    const auto& node = wide[0].cast<const Node<Wide>&>();
+    wide_b_ = wide[1].cast<py::array_t<Wide, py::array::c_style>>();
+    py::array_t<Wide> X = new_vector<Wide>(x_.size());
+    if (warm) {
+      std::copy_n(x_.data(), x_.size(), X.mutable_data());
+    } else {
+      std::fill_n(X.mutable_data(), X.size(), Wide{});
+    }
+    std::fill_n(x_.mutable_data(), x_.size(), T{});
+    keep_ = py::make_tuple(keep_, wide);
+    calls_python_ |= node.calls_python;
+    wide_x_ = X;
+    wide_A_.emplace(node.op);
+    wider_.emplace(HostSpace<T>{}, HostSpace<Wide>{}, *wide_A_, const_view<Wide>(wide_b_), view(X));
+    accumulate_ = *wider_;
+  }
+
+  py::tuple keep_;
+  HostSpace<T> space_;
+  OperatorRef<T> A_;
+  std::optional<OperatorRef<T>> M_ref_;
+  OptionalOperator<T> M_;
+  bool calls_python_;
+  Array b_;
+  py::array_t<T> x_;
+  AnyWorkspace workspace_;
+  PythonMonitor& monitor_;
+  Observer<T> observer_;
+  py::array_t<Wide, py::array::c_style> wide_b_;
+  py::object wide_x_ = py::none();
+  std::optional<OperatorRef<Wide>> wide_A_;
+  std::optional<Accumulator<HostSpace<T>, HostSpace<Wide>, OperatorRef<Wide>>> wider_;
+  Accumulate<T> accumulate_;
+  std::unique_ptr<AbstractStepper<T>> run_;
+};
+
+template <Field T>
+void bind_linear(py::module_& m) {
+  using Solve = LinearSolve<T>;
+  using Array = py::array_t<T, py::array::c_style>;
+  using Block = py::array_t<T, py::array::f_style>;
+
+  m.def("solve",
+        [](const std::string& method, const py::object& a, const py::object& M, const Array& b,
+           const py::object& x0, const py::dict& options, const py::object& monitor,
+           const py::object& workspace, const py::object& out, const py::object& wide) {
+          const Index n = a.cast<const Node<T>&>().op.cols();
+          Solve run(method, a, M, b, start<T>(x0, out, n), options, monitor, workspace, wide);
+          run.finish();
+          return py::make_tuple(run.x(), run.outcome());
+        });
+
+  py::class_<Solve>(m, "LinearSolve")
+      .def(py::init([](const std::string& method, const py::object& a, const py::object& M,
+                       const Array& b, const py::object& x0, const py::dict& options,
+                       const py::object& monitor, const py::object& workspace) {
+        const Index n = a.cast<const Node<T>&>().op.cols();
+        auto run = std::make_unique<Solve>(method, a, M, b, start<T>(x0, py::none(), n), options,
+                                           monitor, workspace, py::none());
+        run->run().pause().at_iterations = true;
+        return run;
+      }))
+      .def("next", &Solve::next)
+      .def("stop", [](Solve& run) { run.run().pause().stop = true; })
+      .def_property_readonly("x", &Solve::x)
+      .def_property_readonly("iterations",
+                             [](Solve& run) { return run.run().outcome().iterations; })
+      .def_property_readonly("residual", [](Solve& run) { return run.run().outcome().residual; })
+      .def("outcome", &Solve::outcome);
+
+  // One run a column of b; `monitors`: one for each.
+  m.def("solve_columns", [](const std::string& method, const py::object& a, const py::object& M,
+                            const Block& b, const py::object& x0, const py::dict& options,
+                            const std::vector<py::object>& monitors, bool batched) {
+    const auto& node = a.cast<const Node<T>&>();
+    const Index n = node.op.cols(), k = b.shape(1);
+    py::array_t<T> x = new_block<T>(n, k);
+    std::fill_n(x.mutable_data(), n * k, T{});
+    if (!x0.is_none()) {
+      const auto from = x0.cast<Block>();
+      std::copy_n(from.data(), n * k, x.mutable_data());
+    }
+    std::vector<std::unique_ptr<Solve>> solves;
+    std::vector<AbstractStepper<T>*> runs;
+    const auto column = [](const auto& block, Index rows, Index j) {
+      return py::array_t<T>({rows}, {static_cast<Index>(sizeof(T))}, block.data() + j * rows,
+                            block);
+    };
+    for (Index j = 0; j < k; ++j) {
+      solves.push_back(std::make_unique<Solve>(
+          method, a, M, Array(column(b, b.shape(0), j)), column(x, n, j), options,
+          monitors[static_cast<std::size_t>(j)], py::none(), py::none()));
+    }
+    py::list outcomes;
+    if (k > 0) {
+      for (const auto& s : solves) runs.push_back(&s->run());
+      {
+        const RunGil gil(solves[0]->calls_python(), solves[0]->size() * k);
+        HostSpace<T> space;
+        compiled::run_columns<T>(space, runs, solves[0]->A(), solves[0]->M(), batched);
+      }
+      for (const auto& s : solves) outcomes.append(s->outcome());
+    }
+    return py::make_tuple(x, outcomes);
+  });
+
+  m.def("linear_workspace",
+        [](const std::string& method, Index rows, Index cols, const py::dict& options) {
+          return linear_method<T>(method).workspace(rows, cols, options, true);
+        });
+}
+
+}  // namespace ritz::python
