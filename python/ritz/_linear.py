@@ -35,6 +35,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "shift": _arrays.number,
     "maxiter": _arrays.limit,
     "verify": lambda value, _: bool(value),
+    "replace_residual": lambda value, _: bool(value),
 }
 _COMPILED_NAMES = {"maxiter": "max_iterations"}
 

@@ -72,12 +72,7 @@ class LinearRun : public Run<S, Op, P> {
     }
     if (started_ || opt_.warm_start) {
       space.thaw();
-      if (accumulate) {
-        out_.residual = accumulate(x, r);
-      } else {
-        co_await A.apply(x, r);
-        out_.residual = norm(space.axpby_norm2(1.0, b, -1.0, r));
-      }
+      out_.residual = co_await replaced(r);
     } else {
       space.copy(b, r);
     }
@@ -94,6 +89,13 @@ class LinearRun : public Run<S, Op, P> {
     started_ = true;
     out_.verified = false;
     co_return true;
+  }
+
+  /// r = b − A x, evaluated in the middle of a run; returns its norm.
+  Task<double> replaced(Vector r) {
+    if (accumulate) co_return accumulate(x, r);
+    co_await A.apply(x, r);
+    co_return norm(space.axpby_norm2(1.0, b, -1.0, r));
   }
 
   /// Whether the scalars of the iteration being made should be read.

@@ -150,21 +150,21 @@ class HostSpace {
   // ---- blocks of columns ----
 
   void project(BlockView<const T> V, VectorView<const T> w, Slots h) {
-    project_prepared(V, 0, w, h, [](Index, Index) {});
+    project_prepared(V, 1, w, h, [](Index, Index) {});
   }
   void axpy_columns(BlockView<const T> V, Slots h, VectorView<T> y) {
     each_block(y.size, V.cols, [&](Index first, Index count) {
-      each_strip(V.cols, first, count, [&](Index i, Index n) { add(V, h, 1.0, i, n, y); });
+      each_strip(1, first, count, [&](Index i, Index n) { add(V, h, 1.0, i, n, y); });
     });
   }
   void subtract_project(BlockView<const T> V, Slots h, VectorView<T> w, Slots g) {
-    project_prepared(V, V.cols, w, g, [&](Index i, Index n) { add(V, h, -1.0, i, n, w); });
+    project_prepared(V, V.cols + 1, w, g, [&](Index i, Index n) { add(V, h, -1.0, i, n, w); });
   }
   Real subtract_norm2(BlockView<const T> V, Slots h, VectorView<T> w) {
     const Blocks blocks = Blocks::of(w.size);
     return sum_blocks<Real>(blocks, w.size * (V.cols + 1), [&](Index first, Index count) {
       Real norm2 = 0.0;
-      each_strip(V.cols, first, count, [&](Index i, Index n) {
+      each_strip(1, first, count, [&](Index i, Index n) {
         add(V, h, -1.0, i, n, w);
         norm2 += kernels_->norm2(n, w.data + i);
       });
@@ -230,9 +230,9 @@ class HostSpace {
   static constexpr Index kMinSweepBlock = 1024;
   static constexpr Index kMaxSweepBlocks = 64;
   static constexpr Index kSweepColumns = 128;
-  // A strip of rows of all columns stays in a second-level cache between being subtracted and being
-  // projected on; longer strips, of several pages a column, were slower on long vectors.
-  static constexpr Index kStripBytes = 64 * 1024;
+  // A strip of rows of what is read twice (w alone, or all columns if they are subtracted and then
+  // projected on) stays in a first-level cache of 48 KiB, or else in the second-level cache.
+  static constexpr Index kStripBytes = 40 * 1024;
   // A strip being combined stays in a first-level cache.
   static constexpr Index kStackBytes = 32 * 1024;
   static constexpr Index kDoubles = sizeof(Scalar) / sizeof(double);
@@ -263,11 +263,11 @@ class HostSpace {
     each_block(n, 1, body);
   }
 
-  /// body(first, length) for strips of `cols` columns that stay in cache.
+  /// body(first, length) for strips of `vectors` vectors that stay in cache.
   template <class Body>
-  static void each_strip(Index cols, Index first, Index count, const Body& body) {
-    const Index fitting = kStripBytes / (std::max<Index>(cols, 1) * static_cast<Index>(sizeof(T)));
-    const Index rows = std::clamp<Index>(fitting / 64 * 64, 256, 4096);
+  static void each_strip(Index vectors, Index first, Index count, const Body& body) {
+    const Index fitting = kStripBytes / (vectors * static_cast<Index>(sizeof(T)));
+    const Index rows = std::max<Index>(fitting / 64 * 64, 256);  // worth the call of a kernel
     for (Index i = first; i < first + count; i += rows) {
       body(i, std::min(rows, first + count - i));
     }
@@ -322,28 +322,28 @@ class HostSpace {
   }
 
   /// h = Vᴴw in one sweep over strips of rows, each handed to `prepare` before it is projected on;
-  /// `prepare` works on `prepared_cols` columns of it.
+  /// `vectors` of them are read twice.
   template <class Prepare>
-  void project_prepared(BlockView<const T> V, Index prepared_cols, VectorView<const T> w, Slots h,
+  void project_prepared(BlockView<const T> V, Index vectors, VectorView<const T> w, Slots h,
                         const Prepare& prepare) {
     Index cols = std::min(V.cols, kSweepColumns);
-    sweep(V.columns(0, cols), std::max(cols, prepared_cols), w, h.data(), prepare);
+    sweep(V.columns(0, cols), vectors, w, h.data(), prepare);
     for (Index c = cols; c < V.cols; c += cols) {
       cols = std::min(V.cols - c, kSweepColumns);
-      sweep(V.columns(c, cols), cols, w, h.data() + c, [](Index, Index) {});
+      sweep(V.columns(c, cols), 1, w, h.data() + c, [](Index, Index) {});
     }
     allreduce(reinterpret_cast<double*>(h.data()), V.cols * kDoubles);
   }
   template <class Prepare>
-  void sweep(BlockView<const T> V, Index strip_cols, VectorView<const T> w, Scalar* h,
+  void sweep(BlockView<const T> V, Index vectors, VectorView<const T> w, Scalar* h,
              const Prepare& prepare) {
     const Blocks blocks = Blocks::of(w.size, kMaxSweepBlocks, kMinSweepBlock);
     const Index width = V.cols * kDoubles;
     double partial[kMaxSweepBlocks * kSweepColumns * kDoubles];
-    threads::for_each_part(blocks.count, w.size * strip_cols, [&](Index block) {
+    threads::for_each_part(blocks.count, w.size * (V.cols + vectors), [&](Index block) {
       double* sums = partial + block * width;
       std::fill_n(sums, width, 0.0);
-      each_strip(strip_cols, blocks.first(block), blocks.length(block), [&](Index i, Index n) {
+      each_strip(vectors, blocks.first(block), blocks.length(block), [&](Index i, Index n) {
         prepare(i, n);
         for (Index c = 0; c < V.cols; c += kernels::kPanelColumns) {
           kernels_->project(n, std::min(kernels::kPanelColumns, V.cols - c), &V(i, c), V.ld,
