@@ -84,6 +84,10 @@ class _Operator(Protocol):
     @staticmethod
     def diagonal(d: npt.NDArray[Any]) -> _Operator: ...
     @staticmethod
+    def block_diagonal(
+        sizes: npt.NDArray[np.int64], elements: npt.NDArray[Any]
+    ) -> _Operator: ...
+    @staticmethod
     def native(
         rows: int, cols: int, apply: int, adjoint: int, context: int, keepalive: object
     ) -> _Operator: ...
@@ -103,6 +107,7 @@ class _Operator(Protocol):
     def recounted(self) -> _Operator: ...
     def conjugate(self) -> _Operator: ...
     def gauss_newton(self, hessian: _Operator | None, damping: float) -> _Operator: ...
+    def chebyshev(self, degree: int, low: float, high: float) -> _Operator: ...
     def apply(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
     def apply_adjoint(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
     def apply_block(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
@@ -205,6 +210,32 @@ class _Methods(Protocol):
         monitors: Sequence[Monitor],
         batched: bool,
     ) -> tuple[npt.NDArray[Any], list[dict[str, Any]]]: ...
+    def solve_block(
+        self,
+        method: str,
+        a: _Operator,
+        m: _Operator | None,
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]]]: ...
+    def cg_shifts(
+        self,
+        a: _Operator,
+        b: npt.NDArray[Any],
+        shifts: npt.NDArray[np.float64],
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]], dict[str, Any]]: ...
+    def lsqr_damps(
+        self,
+        a: _Operator,
+        b: npt.NDArray[Any],
+        damps: npt.NDArray[np.float64],
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]], dict[str, Any]]: ...
     def linear_workspace(
         self, method: str, rows: int, cols: int, options: dict[str, Any]
     ) -> Workspace: ...

@@ -37,6 +37,8 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "verify": lambda value, _: bool(value),
     "replace_residual": lambda value, _: bool(value),
 }
+# Methods that can look for all columns of b in one Krylov space.
+_BLOCK_METHODS = ("cg", "minres", "gmres")
 _COMPILED_NAMES = {"maxiter": "max_iterations"}
 
 
@@ -52,6 +54,7 @@ class Common(TypedDict, total=False):
     workspace: Workspace | None
     x_dtype: Any
     batched: bool
+    block: bool
 
 
 _COMMON_DEFAULTS: Common = {
@@ -64,6 +67,7 @@ _COMMON_DEFAULTS: Common = {
     "workspace": None,
     "x_dtype": None,
     "batched": False,
+    "block": False,
 }
 
 
@@ -153,6 +157,11 @@ def run(
     compiled = compiled_options(method, {**options, "verify": given["verify"]})
     if x0 is not None:
         compiled["warm_start"] = True
+    if given["block"] and (method not in _BLOCK_METHODS or given["batched"] or not _has_columns(b)):
+        raise ValueError(
+            f"block=True is for b of shape (n, k) and {', '.join(_BLOCK_METHODS)}; {method} "
+            f"was given b of shape {np.shape(b)}"
+        )
     if given["batched"] or _has_columns(b):
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
     problem = LinearProblem(A, b, x0, [M], given["out"])
@@ -314,16 +323,19 @@ def _run_columns(
     watch = _watch(method, framework, given)
     monitors = [watch.column(j) for j in range(k)]
     with Binding(dtype, framework) as bound, watch.running() as ending:
-        X, outcomes = bound.core.solve_columns(
+        problem = (
             method,
             bound(A),
             None if M is None else bound(M),
             np.asfortranarray(_arrays.cast(B, dtype, "b")),
             start,
             compiled,
-            monitors,
-            batched,
         )
+        if given["block"]:
+            X, outcomes = bound.core.solve_block(*problem, watch.monitor)
+            monitors = [watch.monitor] * k
+        else:
+            X, outcomes = bound.core.solve_columns(*problem, monitors, batched)
         x = framework.from_numpy(np.ascontiguousarray(X.T) if batched else X)
         columns = tuple(
             _result(
@@ -336,11 +348,11 @@ def _run_columns(
             )
             for j, (outcome, monitor) in enumerate(zip(outcomes, monitors, strict=True))
         )
-        ending.result = result = _together(kind, x, method, columns)
+        ending.result = result = _together(kind, x, method, columns, given["block"])
     return result
 
 
-def _together(kind: type[R], x: Any, method: str, columns: tuple[R, ...]) -> R:
+def _together(kind: type[R], x: Any, method: str, columns: tuple[R, ...], shared: bool) -> R:
     """Return the result of many right-hand sides: the account of the worst, and all of them."""
     if not columns:
         return kind(
@@ -363,12 +375,14 @@ def _together(kind: type[R], x: Any, method: str, columns: tuple[R, ...]) -> R:
     text = worst.message
     if failed:
         text = f"{len(failed)} of {len(columns)} columns failed; column {failed[0]}: {text}"
+    products = [c.products.total for c in columns]
+    preconditioned = [c.preconditioner_products for c in columns]
     account = {
         **worst.__dict__,
         "message": text,
         "iterations": max(c.iterations for c in columns),
-        "products": Counts(0, 0, sum(c.products.total for c in columns)),
-        "preconditioner_products": sum(c.preconditioner_products for c in columns),
+        "products": worst.products if shared else Counts(0, 0, sum(products)),
+        "preconditioner_products": preconditioned[0] if shared else sum(preconditioned),
         "verified": all(c.verified for c in columns),
         "history": None,
         "seconds": max(c.seconds for c in columns),

@@ -177,6 +177,18 @@ class LinearSolve {
   std::unique_ptr<AbstractStepper<T>> run_;
 };
 
+/// x0's columns in a new block; zeros without x0.
+template <Field T>
+py::array_t<T> start_block(const py::object& x0, Index n, Index k) {
+  py::array_t<T> x = new_block<T>(n, k);
+  if (x0.is_none()) {
+    std::fill_n(x.mutable_data(), n * k, T{});
+  } else {
+    std::copy_n(x0.cast<py::array_t<T, py::array::f_style>>().data(), n * k, x.mutable_data());
+  }
+  return x;
+}
+
 template <Field T>
 void bind_linear(py::module_& m) {
   using Solve = LinearSolve<T>;
@@ -217,12 +229,7 @@ void bind_linear(py::module_& m) {
                             const std::vector<py::object>& monitors, bool batched) {
     const auto& node = a.cast<const Node<T>&>();
     const Index n = node.op.cols(), k = b.shape(1);
-    py::array_t<T> x = new_block<T>(n, k);
-    std::fill_n(x.mutable_data(), n * k, T{});
-    if (!x0.is_none()) {
-      const auto from = x0.cast<Block>();
-      std::copy_n(from.data(), n * k, x.mutable_data());
-    }
+    py::array_t<T> x = start_block<T>(x0, n, k);
     std::vector<std::unique_ptr<Solve>> solves;
     std::vector<AbstractStepper<T>*> runs;
     const auto column = [](const auto& block, Index rows, Index j) {
@@ -246,6 +253,49 @@ void bind_linear(py::module_& m) {
     }
     return py::make_tuple(x, outcomes);
   });
+
+  // One Krylov space for all columns of b.
+  m.def("solve_block",
+        [](const std::string& method, const py::object& a, const py::object& M, const Block& b,
+           const py::object& x0, const py::dict& options, PythonMonitor& monitor) {
+          static const std::map<std::string, compiled::BlockMethod> methods{
+              {"cg", compiled::BlockMethod::cg},
+              {"minres", compiled::BlockMethod::minres},
+              {"gmres", compiled::BlockMethod::gmres}};
+          const auto& node = a.cast<const Node<T>&>();
+          const Index n = node.op.cols(), k = b.shape(1);
+          bool calls_python = node.calls_python;
+          py::array_t<T> x = start_block<T>(x0, n, k);
+          BlockGmresOptions opt;
+          py::dict rest;
+          for (const auto& [name, value] : options) {
+            if (py::cast<std::string>(name) == "restart") {
+              opt.restart = py::cast<Index>(value);
+            } else {
+              rest[name] = value;
+            }
+          }
+          static_cast<LinearOptions&>(opt) = read_options<LinearOptions>(rest);
+          const OperatorRef<T> A(node.op);
+          std::optional<OperatorRef<T>> m_ref;
+          if (!M.is_none()) {
+            m_ref.emplace(M.cast<const Node<T>&>().op);
+            calls_python |= M.cast<const Node<T>&>().calls_python;
+          }
+          std::vector<Outcome> outcomes(static_cast<std::size_t>(k));
+          const BlockView<const T> B{b.data(), b.shape(0), k, b.shape(0)};
+          const BlockView<T> X{x.mutable_data(), n, k, n};
+          {
+            const RunGil gil(calls_python, n * k);
+            Observer<T> observer(monitor, gil.held());
+            HostSpace<T> space;
+            compiled::block_solve<T>(methods.at(method), space, A, m_ref ? &*m_ref : nullptr, B, X,
+                                     opt, watch(monitor, observer), outcomes);
+          }
+          py::list described;
+          for (const Outcome& outcome : outcomes) described.append(as_dict(outcome));
+          return py::make_tuple(x, described);
+        });
 
   m.def("linear_workspace",
         [](const std::string& method, Index rows, Index cols, const py::dict& options) {

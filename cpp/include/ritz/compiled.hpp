@@ -8,7 +8,12 @@
 
 #include "ritz/eigen/eigsh.hpp"
 #include "ritz/function/trace.hpp"
+#include "ritz/krylov/block_cg.hpp"
+#include "ritz/krylov/block_gmres.hpp"
+#include "ritz/krylov/block_minres.hpp"
+#include "ritz/krylov/cg_shifts.hpp"
 #include "ritz/krylov/columns.hpp"
+#include "ritz/krylov/lsqr_damps.hpp"
 #include "ritz/krylov/methods.hpp"
 #include "ritz/newton/levenberg_marquardt.hpp"
 #include "ritz/op/operator_ref.hpp"
@@ -53,6 +58,27 @@ typename Method::Outcome solve(HostSpace<T>& space, const OperatorRef<T>& A,
 template <Field T>
 RITZ_API void run_columns(HostSpace<T>& space, std::span<AbstractStepper<T>* const> runs,
                           const OperatorRef<T>& A, const OptionalOperator<T>& M, bool batched);
+
+enum class BlockMethod { cg, minres, gmres };
+
+/// ritz::block_cg, block_minres (without M) or block_gmres, in a workspace of its own.
+template <Field T>
+RITZ_API void block_solve(BlockMethod method, HostSpace<T>& space, const OperatorRef<T>& A,
+                          const OptionalOperator<T>& M, BlockView<const T> B, BlockView<T> X,
+                          const BlockGmresOptions& opt, const Monitor& monitor,
+                          std::span<Outcome> outcomes);
+
+/// As ritz::cg_shifts and ritz::lsqr_damps.
+template <Field T>
+RITZ_API Outcome cg_shifts(HostSpace<T>& space, const OperatorRef<T>& A, VectorView<const T> b,
+                           BlockView<T> X, std::span<const double> shifts,
+                           CgShiftsWorkspace<HostSpace<T>>& ws, const CgShiftsOptions& opt,
+                           const Monitor& monitor, std::span<Outcome> outcomes);
+template <Field T>
+RITZ_API Outcome lsqr_damps(HostSpace<T>& space, const OperatorRef<T>& A, VectorView<const T> b,
+                            BlockView<T> X, std::span<const double> damps,
+                            LsqrDampsWorkspace<HostSpace<T>>& ws, const LsqrDampsOptions& opt,
+                            const Monitor& monitor, std::span<LeastSquaresOutcome> outcomes);
 
 template <Field T>
 RITZ_API EigshOutcome eigsh(HostSpace<T>& space, const OperatorRef<T>& A, std::span<double> values,

@@ -35,7 +35,8 @@ struct LinearOptions {
 ///
 /// `iterated` is false when the recurrence's residual has met the target or a limit has come. Then
 /// `residual` looks at the true one: if the recurrence has drifted from it, the method starts again
-/// from the truth, unless the last restart already failed to halve it.
+/// from the truth, unless the last restart for that reason already failed to halve it. A method may
+/// also leave its inner loop by itself, at the end of a cycle or at a breakdown, to start again.
 template <Space S, class Op, class P = NoPreconditioner>
 class LinearRun : public Run<S, Op, P> {
   using Base = Run<S, Op, P>;
@@ -58,7 +59,7 @@ class LinearRun : public Run<S, Op, P> {
   /// r = b − A x; false once the run has ended. ‖r‖ is `residual` of the outcome.
   Task<bool> residual(Vector r) {
     if (ended_) co_return false;
-    if (started_ && !opt_.verify) co_return end(Status::converged);
+    if (claimed_ && !opt_.verify) co_return end(Status::converged);
     if (!started_) {
       const double norm_b = std::sqrt(right_hand_side_norm2(space, b, opt_.rtol, r));
       if (!opt_.warm_start || norm_b == 0.0) space.fill(0.0, x);
@@ -79,12 +80,13 @@ class LinearRun : public Run<S, Op, P> {
     out_.verified = true;
     if (!std::isfinite(out_.residual)) co_return end(Status::nonfinite);
     if (out_.residual <= out_.target) co_return end(Status::converged);
-    if (started_) {
+    if (claimed_) {
       // `iterated` let a limit pass because the target seemed met.
       if (out_.residual > 0.5 * checked_) co_return end(Status::precision_limit);
       checked_ = out_.residual;
       if (pending_) co_return end(*pending_);
       if (out_.iterations >= limit_) co_return end(Status::max_iterations);
+      claimed_ = false;
     }
     started_ = true;
     out_.verified = false;
@@ -111,6 +113,7 @@ class LinearRun : public Run<S, Op, P> {
     const auto stop = watch(residual, x_at_hand ? VectorView<const T>(x) : VectorView<const T>());
     if (!std::isfinite(residual)) return {*this, end(Status::nonfinite)};
     if (residual <= out_.target) {
+      claimed_ = true;
       pending_ = stop;
       return {*this, false};
     }
@@ -134,6 +137,7 @@ class LinearRun : public Run<S, Op, P> {
   LinearOptions opt_;
   Index limit_ = 0;
   bool started_ = false;
+  bool claimed_ = false;  // the recurrence says that the target is met
   std::optional<Status> pending_;
   double checked_ = INFINITY;  // the true residual at the last check that failed
 };
