@@ -1,18 +1,24 @@
-"""What the differentiable solves of torch and JAX share: methods, accounts, failures, a test."""
+"""What the differentiable solves of torch and JAX share: problems, accounts, failures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 import ritz
+from ritz import _arrays
 from ritz.results import Result
 
+if TYPE_CHECKING:
+    from ritz.operators import LinearOperator
+
 __all__ = ["Account", "SolveFailed"]
+
+P = TypeVar("P", bound="Problem")
 
 # Methods for square systems -> whether they need A to equal its adjoint.
 _METHODS = {
@@ -25,6 +31,9 @@ _METHODS = {
     "fgmres": False,
     "gmres": False,
 }
+
+# Options of methods whose solution, or place of it, is another than that of A x = b.
+_OTHER_SYSTEMS = {"batched", "damp", "out", "radius", "shift", "shifts", "x_dtype"}
 
 
 class SolveFailed(RuntimeError):
@@ -47,15 +56,15 @@ class Account:
 
     Attributes
     ----------
-    forward : list of Result
-        The solves for values.
-    adjoint : list of Result
-        The solves for derivatives. The right-hand side is scaled to magnitude one first, and
-        `residual` and `target` are those of the scaled system.
+    forward : list
+        The `ritz.Result` of each solve for values.
+    adjoint : list
+        That of each solve for derivatives. Right-hand sides are scaled to magnitude one first;
+        `x`, `residual` and `target` are those of the scaled system.
     """
 
-    forward: list[Result] = field(default_factory=list)
-    adjoint: list[Result] = field(default_factory=list)
+    forward: list[Any] = field(default_factory=list)
+    adjoint: list[Any] = field(default_factory=list)
 
 
 def needs_self_adjoint(method: str) -> bool:
@@ -66,62 +75,127 @@ def needs_self_adjoint(method: str) -> bool:
     return _METHODS[method]
 
 
-def run(
+def settings(
     method: str,
-    A: Any,
-    b: Any,
+    rtol: float,
+    atol: float,
+    adjoint_rtol: float | None,
+    maxiter: int | None,
     options: Mapping[str, Any],
-    runs: list[Result] | None,
-    what: str | None,
-) -> Result:
-    """Solve A x = b by a method of ritz; `what` is the solve that must not fail, if any."""
-    given = {name: value for name, value in options.items() if value is not None}
-    result: Result = getattr(ritz, method)(A, b, **given)
-    if runs is not None:
-        runs.append(result)
-    if what is not None and not result.converged:
-        raise SolveFailed(
-            f"the {what} solve by {method} has not converged: {result.message} "
-            "(check=False returns what it reached)",
-            result,
+) -> dict[str, Any]:
+    """Return the arguments of a `Problem` that need a check."""
+    if other := _OTHER_SYSTEMS & options.keys():
+        raise TypeError(
+            f"{min(other)} changes what is solved for, which derivatives would not know: leave it "
+            "out, and put shifts and damping into matvec"
         )
-    return result
+    rtol = _arrays.nonnegative(rtol, "rtol")
+    return {
+        "method": method,
+        "self_adjoint": needs_self_adjoint(method),
+        "rtol": rtol,
+        "atol": _arrays.nonnegative(atol, "atol"),
+        "adjoint_rtol": (
+            rtol if adjoint_rtol is None else _arrays.nonnegative(adjoint_rtol, "adjoint_rtol")
+        ),
+        "maxiter": None if maxiter is None else _arrays.integer(maxiter, "maxiter"),
+        "options": options,
+    }
 
 
-def check_adjoint(
-    x: Any,
-    b: Any,
-    adjoint: Any,
-    g: Any,
-    tolerances: tuple[float, float, float],
-    culprit: str,
-) -> None:
-    """Raise ValueError unless ⟨λ, b⟩ = ⟨g, x⟩, which holds for A x = b and Aᴴ λ = g.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Problem:
+    """A x = b, or with `transposed` Aᴴ λ = g, and how to solve it: all that is no array."""
 
-    It costs no product. With residuals r and s, ⟨λ, b⟩ − ⟨g, x⟩ = ⟨λ, r⟩ − ⟨s, x⟩, which the
-    tolerances (rtol, atol, adjoint_rtol) bound.
+    method: str
+    self_adjoint: bool
+    rtol: float
+    atol: float
+    adjoint_rtol: float
+    maxiter: int | None
+    options: Mapping[str, Any]
+    M: Any
+    check: bool
+    account: Account | None
+    transposed: bool = False
+    derivative: bool = False
+
+    def for_derivative(self: P, transposed: bool) -> P:
+        """Return the system that derivatives solve, with A or with Aᴴ."""
+        return replace(
+            self, transposed=transposed, derivative=True, rtol=self.adjoint_rtol, atol=0.0
+        )
+
+    @property
+    def uses_adjoint(self) -> bool:
+        """Whether Aᴴ is another operator than A, and is needed."""
+        return self.transposed and not self.self_adjoint
+
+    @property
+    def what(self) -> str:
+        """What the solve is for."""
+        return "adjoint" if self.derivative else "forward"
+
+    @property
+    def runs(self) -> list[Any] | None:
+        """Where the account keeps this solve."""
+        return None if self.account is None else getattr(self.account, self.what)
+
+    def run(self, A: LinearOperator, b: Any, x0: Any, M: Any) -> Result:
+        """Solve by the compiled method."""
+        given = {"maxiter": self.maxiter, "x0": x0, "M": M}
+        given = {name: value for name, value in given.items() if value is not None}
+        solver = getattr(ritz, self.method)
+        result: Result = solver(A, b, rtol=self.rtol, atol=self.atol, **given, **self.options)
+        if self.runs is not None:
+            self.runs.append(result)
+        if self.check and not result.converged:
+            raise SolveFailed(
+                f"the {self.what} solve by {self.method} has not converged: {result.message} "
+                "(check=False returns what it reached)",
+                result,
+            )
+        return result
+
+    def check_pair(self, x: Any, b: Any, multiplier: Any, g: Any) -> None:
+        """Raise ValueError where solutions of A x = b and Aᴴ λ = g show that Aᴴ is none."""
+        if self.check and self.options.get("verify", True):
+            tolerances = self.rtol, self.atol, self.adjoint_rtol
+            if not adjoints_agree((x, b, multiplier, g), *tolerances):
+                wrong = (
+                    f"matvec is not self-adjoint, which {self.method} needs"
+                    if self.self_adjoint
+                    else "rmatvec is not the adjoint of matvec"
+                )
+                raise ValueError(
+                    f"{wrong}: for A x = b and Aᴴ λ = g, ⟨λ, b⟩ and ⟨g, x⟩ differ by more than the "
+                    "tolerances explain, and gradients would be wrong"
+                )
+
+
+def adjoints_agree(
+    vectors: tuple[Any, Any, Any, Any], rtol: float, atol: float, adjoint_rtol: float
+) -> bool:
+    """Return whether ⟨λ, b⟩ = ⟨g, x⟩, as it must be for A x = b and Aᴴ λ = g; it costs no product.
+
+    With residuals r and s, ⟨λ, b⟩ − ⟨g, x⟩ = ⟨λ, r⟩ − ⟨s, x⟩, which the tolerances bound.
     """
-    rtol, atol, adjoint_rtol = tolerances
-    # What operators that round, or compute in half the digits, may be apart.
-    slack = math.sqrt(float(np.finfo(x.dtype).eps))
-    wide = np.result_type(x.dtype, np.float64)
-    vectors = [np.asarray(v, wide) for v in (x, b, adjoint, g)]
-    scales = [float(np.max(np.abs(v), initial=0.0)) for v in vectors]
+    # How far apart operators may be that round, or that compute in half the digits.
+    slack = math.sqrt(float(np.finfo(vectors[0].dtype).eps))
+    wide = [np.asarray(v, np.result_type(v.dtype, np.float64)) for v in vectors]
+    scales = [float(np.max(np.abs(v), initial=0.0)) for v in wide]
     if not all(s > 0.0 and math.isfinite(s) for s in scales):
-        return
-    # Of magnitude one each, so that no square leaves the range of numbers: A and Aᴴ are then
-    # scaled differently, which the two products are brought back from.
-    x, b, adjoint, g = (v / s for v, s in zip(vectors, scales, strict=True))
-    back = math.log(scales[2]) + math.log(scales[1]) - math.log(scales[3]) - math.log(scales[0])
-    left, right = (1.0, math.exp(-back)) if back >= 0.0 else (math.exp(back), 1.0)
-    norms = [float(np.linalg.norm(v)) for v in (x, b, adjoint, g)]
-    apart = abs(left * np.vdot(adjoint, b) - right * np.vdot(g, x))
-    bound = left * norms[2] * max(rtol * norms[1], atol / scales[1])
-    bound += right * adjoint_rtol * norms[3] * norms[0]
-    rounding = slack * (left * norms[2] * norms[1] + right * norms[3] * norms[0])
-    # Twice, since a residual is measured with products that round themselves.
-    if apart > 2.0 * bound + rounding:
-        raise ValueError(
-            f"{culprit}: ⟨λ, b⟩ and ⟨g, x⟩ differ by {apart / (bound + rounding):.2g} times what "
-            "the tolerances explain, so gradients would be wrong"
-        )
+        return True
+    # Vectors of magnitude one, so that no square leaves the range of numbers; `left` and `right`
+    # are what that took from ⟨λ, b⟩ and from ⟨g, x⟩, over the larger of the two.
+    x, b, multiplier, g = (v / s for v, s in zip(wide, scales, strict=True))
+    logs = [math.log(s) for s in scales]
+    ratio = (logs[2] + logs[1]) - (logs[3] + logs[0])
+    left, right = math.exp(min(ratio, 0.0)), math.exp(min(-ratio, 0.0))
+    of_x, of_b, of_multiplier, of_g = (float(np.linalg.norm(v)) for v in (x, b, multiplier, g))
+    apart = abs(left * np.vdot(multiplier, b) - right * np.vdot(g, x))
+    bound = left * of_multiplier * max(rtol * of_b, atol / scales[1])
+    bound += right * adjoint_rtol * of_g * of_x
+    rounding = slack * (left * of_multiplier * of_b + right * of_g * of_x)
+    # Twice: a residual is measured by products that round.
+    return bool(apart <= 2.0 * bound + rounding)

@@ -280,6 +280,31 @@ class Diagonal(Arrays):
         return "diagonal"
 
 
+class BlockDiagonal(Arrays):
+    """Square blocks of the given sizes; `values` are theirs one after the other, by columns."""
+
+    def __init__(
+        self,
+        sizes: npt.NDArray[np.int64],
+        values: npt.NDArray[Any],
+        framework: Framework | None,
+    ) -> None:
+        super().__init__(values, framework)
+        self.sizes = sizes
+        self._compiled: dict[np.dtype[Any], Any] = {}
+
+    def bind(self, run: Binding) -> Any:
+        # Kept from run to run: it has cut the blocks into work for threads.
+        kept = self._compiled.get(run.dtype)
+        if kept is None:
+            values = self.converted(run, "the blocks")
+            kept = self._compiled[run.dtype] = run.core.Operator.block_diagonal(self.sizes, values)
+        return kept.recounted()
+
+    def text(self) -> str:
+        return f"block diagonal({self.sizes.size} blocks)"
+
+
 class Scaled(Node):
     def __init__(self, a: LinearOperator, c: complex) -> None:
         self.adopt(a)
@@ -400,6 +425,19 @@ class GaussNewton(Node):
         middle = "H·" if len(self.operands) == 2 else ""
         damping = f" + {self.damping:g}·I" if self.damping else ""
         return f"Jᵀ·{middle}J{damping}"
+
+
+class Chebyshev(Node):
+    def __init__(self, a: LinearOperator, degree: int, low: float, high: float) -> None:
+        self.adopt(a)
+        self.degree, self.low, self.high = degree, low, high
+
+    def bind(self, run: Binding) -> Any:
+        return run(self.operands[0]).chebyshev(self.degree, self.low, self.high)
+
+    def text(self) -> str:
+        bounds = f"[{self.low:.3g}, {self.high:.3g}]"
+        return f"chebyshev({self.operands[0]._node.text()}, degree {self.degree} on {bounds})"
 
 
 def _coefficient(c: complex) -> str:

@@ -44,8 +44,9 @@ def _norm(x: Array) -> Array:
 
 def _size(x: Array) -> Array:
     """Return the magnitude of a vector, or 1 where that cannot scale it."""
-    s = jnp.max(jnp.abs(x))
-    return jnp.where((s > 0) & jnp.isfinite(s), s, 1)
+    s = jnp.max(jnp.abs(x), initial=0.0)
+    # XLA takes subnormal numbers for zero.
+    return jnp.where((s >= jnp.finfo(s.dtype).tiny) & jnp.isfinite(s), s, 1)
 
 
 def _first(*cases: tuple[Any, int]) -> Array:
@@ -94,9 +95,7 @@ def _in_cycles(
         )
         return x, r, residual, residual, k, judged
 
-    start = _first(
-        (~jnp.isfinite(norm), Status.nonfinite), (norm <= target, Status.converged)
-    )
+    start = _first((~jnp.isfinite(norm), Status.nonfinite), (norm <= target, Status.converged))
     state = (jnp.zeros_like(b), b, norm, jnp.full_like(norm, jnp.inf), jnp.int32(0), start)
     x, _, residual, _, k, status = lax.while_loop(lambda s: s[-1] == _RUNNING, body, state)
     return x / unit * scale, Outcome(status, k, residual * scale, target * scale)

@@ -4,6 +4,8 @@
 #include "monitor.hpp"
 #include "operators.hpp"
 #include "ritz/compiled.hpp"
+#include "ritz/op/block_diagonal.hpp"
+#include "ritz/op/chebyshev.hpp"
 #include "workspace.hpp"
 
 namespace ritz::python {
@@ -48,6 +50,13 @@ void bind_operators(py::module_& m) {
       .def_static("identity", [leaf](Index n) { return leaf(Identity<S>(S{}, n)); })
       .def_static("diagonal",
                   [leaf](const Array& d) { return leaf(Diagonal<S>(S{}, const_view<T>(d))); })
+      .def_static(
+          "block_diagonal",
+          [leaf](const py::array_t<Index, py::array::c_style>& sizes, const Array& elements) {
+            BlockDiagonal<T> d({sizes.data(), sizes.data() + sizes.size()}, elements.data());
+            check_size("elements", elements.size(), d.count());
+            return leaf(Kept(std::move(d), keep(elements)));
+          })
       .def_static("native",
                   [](Index rows, Index cols, std::uintptr_t apply, std::uintptr_t adjoint,
                      std::uintptr_t context, py::object keepalive) {
@@ -111,6 +120,10 @@ void bind_operators(py::module_& m) {
              const auto& h = hessian.cast<const N&>();
              return N{Any(GaussNewton<S, Any, Any>(S{}, jacobian.op, h.op, damping)),
                       jacobian.calls_python || h.calls_python};
+           })
+      .def("chebyshev",
+           [](const N& a, Index degree, double low, double high) {
+             return N{Any(Chebyshev<S, Any>(S{}, a.op, degree, low, high)), a.calls_python};
            })
       .def("apply",
            [](const N& a, const Array& x) {
