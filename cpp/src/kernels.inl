@@ -80,7 +80,7 @@ template <class R, class From, int L>
 inline Lanes<R, L> convert(Lanes<From, L> x) {
 #if defined(__AVX2__) && !defined(__clang__)
   // GCC 12 would widen the halves one after the other and join them: five instructions for one.
-  if constexpr (sizeof(R) == 8 && sizeof(From) == 4 && L * 8 == kVectorBytes) {
+  if constexpr (sizeof(From) == 4 && sizeof(R) == 8 && kVectorBytes > 16 && L * 8 == kVectorBytes) {
     Lanes<R, L> wider;
     asm("vcvtps2pd %1, %0" : "=v"(wider.v) : "vm"(x.v));
     return wider;

@@ -330,6 +330,17 @@ TEST_CASE_TEMPLATE_DEFINE("more columns than one sweep projects on", T, spaces_w
 }
 TEST_CASE_TEMPLATE_APPLY(spaces_wide, Fields);
 
+TEST_CASE_TEMPLATE_DEFINE("blocks of several strips", T, spaces_long) {
+  const Index n = 1600001, cols = 2;  // 64 blocks, each longer than a strip of w alone
+  const std::vector<T> v = gaussian<T>(n * cols, 24), w = gaussian<T>(n, 25);
+  const BlockView<const T> V{v.data(), n, cols, n};
+  std::vector<WideOf<T>> h(cols), g(cols);
+  HostSpace<T>().project(V, view(w), h);
+  ReferenceSpace<T>().project(V, view(w), g);
+  CHECK(distance(h, g) <= 1e-14 * norm(v) * norm(w));
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_long, Fields);
+
 TEST_CASE("combining more columns than fit on the stack") {
   using T = std::complex<double>;
   const Index n = 3, cols = 4100;

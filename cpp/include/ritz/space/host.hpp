@@ -231,8 +231,9 @@ class HostSpace {
   static constexpr Index kMaxSweepBlocks = 64;
   static constexpr Index kSweepColumns = 128;
   // A strip of rows of what is read twice (w alone, or all columns if they are subtracted and then
-  // projected on) stays in a first-level cache of 48 KiB, or else in the second-level cache.
-  static constexpr Index kStripBytes = 40 * 1024;
+  // projected on) stays in a first-level cache of 48 KiB. In single precision the conversions hide
+  // the second-level cache, and a call of a kernel has half as many bytes to pay for it.
+  static constexpr Index kStripBytes = (sizeof(RealOf<T>) == 4 ? 96 : 48) * 1024;
   // A strip being combined stays in a first-level cache.
   static constexpr Index kStackBytes = 32 * 1024;
   static constexpr Index kDoubles = sizeof(Scalar) / sizeof(double);
