@@ -34,6 +34,14 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "radius": _arrays.positive,
     "shift": _arrays.number,
     "maxiter": _arrays.limit,
+    "restart": _arrays.integer,
+    "k": _arrays.integer,
+    "s": _arrays.integer,
+    "ell": _arrays.integer,
+    "memory": _arrays.integer,
+    "npc": lambda value, _: bool(value),
+    "recycle": lambda value, _: bool(value),
+    "same_operator": lambda value, _: int(value),
     "verify": lambda value, _: bool(value),
     "replace_residual": lambda value, _: bool(value),
 }
@@ -193,8 +201,8 @@ def run(
 
 def _has_columns(b: Any) -> bool:
     """Whether b holds several right-hand sides; (n, 1) counts as a vector, as in SciPy."""
-    shape = getattr(b, "shape", ())
-    return len(shape) == 2 and shape[1] != 1
+    shape = tuple(getattr(b, "shape", ()))
+    return len(shape) == 2 and shape[-1] != 1
 
 
 def _watch(method: str, framework: Framework, given: Common) -> Watch:

@@ -42,6 +42,7 @@ class Status(enum.IntEnum):
     nonfinite = 11
     evaluation_failed = 12
     boundary = 13
+    least_squares_solution = 14
 
     @property
     def advice(self) -> str:
@@ -212,6 +213,40 @@ class LinearResult(Result):
     direction: Any = None
     curvature: float = math.nan
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the residual of each iteration, on a logarithmic scale, with its target.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure without it.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn on.
+
+        Raises
+        ------
+        ValueError
+            If the run kept no history: pass `history=True` to the solver.
+        """
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            ax = plt.subplots(layout="constrained")[1]
+        shown = self.columns or (self,)
+        for j, result in enumerate(shown):
+            if result.history is None:
+                raise ValueError("the run kept no history; pass history=True to the solver")
+            label = f"column {j}" if self.columns else self.method
+            steps = np.arange(1, len(result.history) + 1)
+            (line,) = ax.semilogy(steps, result.history, label=label)
+            ax.axhline(result.target, color=line.get_color(), linestyle=":", linewidth=1)
+        ax.set(xlabel="iteration", ylabel="residual", title=f"{self.method}: {self.status.name}")
+        ax.legend()
+        return ax
+
 
 class LeastSquaresSolution(LinearResult):
     """The result (x, info) of a linear least-squares solver.
@@ -314,7 +349,7 @@ def info_of(status: Status, iterations: int) -> int:
     """Return SciPy's success code for a status."""
     if status is Status.converged:
         return 0
-    if status >= Status.negative_curvature and status is not Status.boundary:
+    if Status.negative_curvature <= status < Status.boundary:
         return -int(status)
     return max(iterations, 1)
 

@@ -1,18 +1,129 @@
-"""Solvers step by step."""
+"""A solver chosen from what is known, and solvers step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ritz._linear import compiled_options, preconditioner
+import numpy as np
+
+from ritz import _nodes
+from ritz._linear import compiled_options, preconditioner, solver
 from ritz._nodes import Binding
 from ritz._run import LinearProblem, Watch
-from ritz.operators import aslinearoperator
+from ritz.general import gmres
+from ritz.leastsquares import lsmr
+from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import LinearResult, account_of, info_of
+from ritz.symmetric import cg, minres
 
-__all__ = ["Iterate", "iterate"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ritz._linear import Common
+
+__all__ = ["Iterate", "iterate", "solve"]
+
+
+@solver
+def solve(
+    A: Any,
+    b: Any,
+    x0: Any = None,
+    *,
+    rtol: float = 1e-5,
+    atol: float = 0.0,
+    maxiter: int | None = None,
+    M: Any = None,
+    symmetric: bool | None = None,
+    positive_definite: bool | None = None,
+    **common: Unpack[Common],
+) -> LinearResult:
+    """Solve A x = b, or minimise ‖b − A x‖ if A is not square, by the method that fits A.
+
+    Parameters
+    ----------
+    A : operator (m, n)
+        Anything that `aslinearoperator` takes.
+    b : array (m,) or (m, k)
+        The right-hand side, or several.
+    x0 : array like x, optional
+        A first guess.
+    rtol, atol : float
+        Converged means ‖b − A x‖ ≤ max(rtol ‖b‖, atol) for a square A; otherwise rtol stands for
+        the `atol` and `btol` of `lsmr`.
+    maxiter : int, optional
+        By default that of the method.
+    M : operator (n, n), optional
+        An approximation of A⁻¹; positive definite for a symmetric A.
+    symmetric, positive_definite : bool, optional
+        What you know of A. Without, a declaration of the operator counts (`symmetric=`), and an
+        array or a sparse matrix is compared with its adjoint, at the cost of about one product.
+    callback, verify, timeout, max_products, history, out, workspace, x_dtype, batched, block
+        As for `cg`.
+
+    Returns
+    -------
+    LinearResult
+        With `method`, and in `reason` why it was chosen.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that cannot be used.
+
+    Notes
+    -----
+    Not square: `lsmr`. Symmetric (Hermitian): `cg` if positive definite, else `minres`, which takes
+    both. Anything else: `gmres`. No product is spent on finding out.
+    """
+    if common.get("batched"):
+        known = symmetric
+        op = None
+        m = n = 0
+    else:
+        known = symmetric if symmetric is not None else _is_hermitian(A)
+        op = aslinearoperator(A)
+        A = op
+        m, n = op.shape
+        known = op.symmetric if known is None else known
+    options: dict[str, Any] = {"maxiter": maxiter, **common}
+    if m != n:
+        if M is not None:
+            options["M"] = M
+        result: LinearResult = lsmr(A, b, x0=x0, atol=rtol, btol=rtol, **options)
+        reason = f"A has shape {(m, n)}: least squares by bidiagonalisation"
+    elif known and (positive_definite or (op is not None and _is_positive(op))):
+        result = cg(A, b, x0, rtol=rtol, atol=atol, M=M, **options)
+        reason = "A is symmetric and positive definite"
+    elif known:
+        result = minres(A, b, x0, rtol=rtol, atol=atol, M=M, **options)
+        reason = "A is symmetric, and not known to be positive definite"
+    else:
+        result = gmres(A, b, x0, rtol=rtol, atol=atol, M=M, **options)
+        reason = "A is not symmetric" if known is False else "A is not known to be symmetric"
+    result.reason = reason
+    return result
+
+
+def _is_hermitian(A: Any) -> bool | None:
+    """Whether an array or a sparse matrix equals its adjoint; None for anything else."""
+    shape = tuple(getattr(A, "shape", ()))
+    if isinstance(A, LinearOperator) or len(shape) != 2 or shape[0] != shape[-1]:
+        return None
+    if hasattr(A, "tocsr"):
+        return bool((A != A.conj().T).nnz == 0)
+    if isinstance(A, np.ndarray):
+        return bool(np.array_equal(A, A.conj().T))
+    return None
+
+
+def _is_positive(A: LinearOperator) -> bool:
+    """Whether A is positive definite by its construction."""
+    return isinstance(A._node, _nodes.Diagonal) and all(
+        d.dtype.kind == "f" and bool(np.all(d > 0)) for d in A._node.memory()
+    )
 
 
 class Iterate(Iterator["Iterate"]):

@@ -26,6 +26,7 @@ enum class Status : int {
   nonfinite = 11,
   evaluation_failed = 12,
   boundary = 13,
+  least_squares_solution = 14,
 };
 
 /// The name of a status, as Python and the logs spell it.
@@ -59,6 +60,8 @@ constexpr const char* name(Status status) {
       return "evaluation_failed";
     case Status::boundary:
       return "boundary";
+    case Status::least_squares_solution:
+      return "least_squares_solution";
   }
   return "unknown";
 }
@@ -99,6 +102,9 @@ constexpr const char* advice(Status status) {
       return "the model could not be evaluated at the starting point: start elsewhere";
     case Status::boundary:
       return "the step reached the radius first: x lies on it, as a trust region wants";
+    case Status::least_squares_solution:
+      return "the system has no solution, and x minimises the residual: as far as the working "
+             "precision tells, it is orthogonal to the range of the operator";
   }
   return "";
 }
