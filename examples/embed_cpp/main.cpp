@@ -27,7 +27,7 @@ int main() {
   Space space;
   ritz::CgWorkspace<Space> cg_workspace;
   const auto solved = ritz::cg(space, laplacian, ConstVector{f.data(), n}, Vector{u.data(), n},
-                               cg_workspace, {.rtol = 1e-10});
+                               cg_workspace, {{.rtol = 1e-10}});
   const double middle = u[static_cast<std::size_t>(n / 2)];
   std::printf("cg: %s\n    u(1/2) = %.12f, exact 0.125\n", message(solved).c_str(), middle);
 
