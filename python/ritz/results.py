@@ -175,7 +175,11 @@ class Result(tuple[Any, ...]):
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}: {self.message}"]
         hidden = {"message", "status"}
-        names = [n for n, v in self.__dict__.items() if n not in hidden and v is not None]
+        names = [
+            n
+            for n, v in self.__dict__.items()
+            if n not in hidden and v is not None and not (isinstance(v, float) and math.isnan(v))
+        ]
         width = max((len(n) for n in names), default=0)
         for name in names:
             value = self.__dict__[name]

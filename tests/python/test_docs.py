@@ -53,24 +53,53 @@ def test_examples(page: Path, tmp_path: Path) -> None:
     assert run.stdout
 
 
-METHODS = ["cg", "lsmr", "eigsh", "trace", "least_squares", "minimize"]
 # What a method is given, rather than how it is to work; told in the text.
-PROBLEM = {"A", "b", "fun", "model", "jac", "jvp", "vjp", "linearize"}
+PROBLEM = {"A", "b", "x0", "fun", "model", "jac", "jvp", "vjp", "linearize"}
+METHODS = ["eigsh", "trace", "least_squares", "minimize"]
+SOLVERS = ["solve", *ritz._core.linear_methods()]
 
 
 def options_in(section: str) -> set[str]:
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    """The names in the first column of a table of options."""
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"\w+", row)}
+
+
+def sections(name: str) -> tuple[str, dict[str, str]]:
+    page = (ROOT / "docs" / "guide" / name).read_text(encoding="utf-8")
+    head, *rest = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
+    return head, dict(zip(rest[::2], rest[1::2], strict=True))
+
+
+def parameters_of(method: str) -> set[str]:
+    return set(inspect.signature(getattr(ritz, method)).parameters) - PROBLEM
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_option_is_in_the_guide(method: str) -> None:
-    page = (ROOT / "docs" / "guide" / "methods.md").read_text(encoding="utf-8")
-    head, *sections = re.split(r"^## (\w+)$", page, flags=re.MULTILINE)
-    told = dict(zip(sections[::2], sections[1::2], strict=True))
+    head, told = sections("methods.md")
     documented = options_in(head) | options_in(told[method])
     if method == "minimize":
         documented |= options_in(told["least_squares"])
-    parameters = set(inspect.signature(getattr(ritz, method)).parameters) - PROBLEM - {"x0"}
-    documented -= {"x0"}
-    assert parameters - documented == set()
-    assert documented - parameters == set()
+    assert parameters_of(method) == documented - PROBLEM
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+def test_every_option_of_a_solver_is_in_the_guide(method: str) -> None:
+    _, told = sections("solvers.md")
+    shared = options_in(told["Options that all of them have"]) - PROBLEM
+    own = options_in(told[method]) - PROBLEM
+    if method in ("lsqr", "cgls"):
+        shared |= options_in(told["lsmr"])
+    if method in ("minres_qlp", "symmlq", "cr"):
+        shared |= options_in(told["minres"])
+    if method == "fgmres":
+        own |= options_in(told["gmres"])
+    assert parameters_of(method) - own - shared == set()
+    assert own - parameters_of(method) == set()
+
+
+def test_every_solver_has_its_costs_in_the_guide() -> None:
+    _, told = sections("solvers.md")
+    for method in ritz._core.linear_methods():
+        assert f"| `{method}` |" in told["What it costs"]

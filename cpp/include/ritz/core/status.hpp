@@ -83,8 +83,10 @@ constexpr const char* advice(Status status) {
       return "the working precision cannot meet the tolerance: the true residual has stopped "
              "falling; loosen the tolerance, use float64, or precondition";
     case Status::stagnation:
-      return "no further progress is possible: check the derivatives with ritz.check, the scaling, "
-             "or start elsewhere";
+      return "no further progress is possible: a linear system may have no solution (minres_qlp "
+             "and "
+             "lsmr take those); otherwise check the derivatives with ritz.check, the scaling, or "
+             "start elsewhere";
     case Status::condition_limit:
       return "the estimated condition number passed its limit: regularise with damp, or raise the "
              "limit";

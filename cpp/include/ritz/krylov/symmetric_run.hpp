@@ -1,0 +1,277 @@
+// A run on (A − σI) x = b for Hermitian A that may be indefinite or singular: it drives the
+// residual below a bound, or shows that nothing can, because the residual is orthogonal to the
+// range.
+//
+// Lifting of a least-squares solution to the one of least norm: Liu, Milzarek, Roosta: Obtaining
+// pseudo-inverse solutions with MINRES. arXiv 2309.17096, 2023.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include "ritz/krylov/linear_run.hpp"
+#include "ritz/krylov/tridiagonal_qr.hpp"
+
+namespace ritz {
+
+struct SymmetricOptions : LinearOptions {
+  double shift = 0.0;  ///< σ of A − σI; a parameter, since a wrapped operator would cost a pass
+
+  template <class F>
+  void visit(F f) {
+    LinearOptions::visit(f);
+    f("shift", shift);
+  }
+};
+
+struct SymmetricOutcome : Outcome {
+  /// ‖(A − σI) r‖ of the iterate before the last, by a recurrence; evaluated if x is a
+  /// least-squares solution. With M it is ‖(A − σI) M r‖ in the norm of M.
+  double normal_residual = Iteration::kNone;
+  double norm_a = 0.0;  ///< a lower bound of ‖A − σI‖ (of M½(A − σI)M½), attained over the run
+  double cond_a = Iteration::kNone;  ///< estimate of its condition number over the Krylov space
+
+  template <class F>
+  void visit(F f) const {
+    f("normal_residual", normal_residual);
+    f("norm_a", norm_a);
+    f("cond_a", cond_a);
+  }
+};
+
+/// The vectors of the Lanczos process of A − σI in the inner product of M, unnormalised, u = βv and
+/// z = M u: that saves a pass over each. Without M, z is u.
+template <Field T>
+struct LanczosVectors {
+  using Vector = VectorView<T>;
+
+  /// From step k to step k + 1.
+  void advance() {
+    const bool preconditioned = z.data != u.data;
+    std::swap(u, u_next);
+    if (preconditioned) std::swap(z, p);
+    if (!preconditioned) z = u;
+    norm_u = norm_u_next;
+    beta_before = beta;
+    beta = beta_next;
+  }
+
+  Vector u, u_next, p, z;  ///< p becomes z_next with a preconditioner
+  double beta = 0.0, beta_before = 0.0, beta_next = 0.0, alpha = 0.0;
+  double norm_u = 0.0, norm_u_next = 0.0;  ///< ‖u‖, which is β without a preconditioner
+};
+
+/// Every method over it has the shape that LinearRun describes; it may call `suspect` before it
+/// leaves an iteration unfinished.
+template <Space S, class Op, class P = NoPreconditioner>
+class SymmetricRun : public Run<S, Op, P> {
+  using Base = Run<S, Op, P>;
+  using Base::ended_, Base::monitor_, Base::watch;
+  using typename Base::Iterated;
+
+ public:
+  using Base::A, Base::b, Base::end, Base::M, Base::space, Base::x;
+  using typename Base::T;
+  using typename Base::Vector;
+
+  SymmetricRun(const Problem<S, Op, P>& given, const SymmetricOptions& opt, SymmetricOutcome& out)
+      : Base(given, out), opt_(opt), result_(out) {
+    check_tolerance("rtol", opt.rtol);
+    check_tolerance("atol", opt.atol);
+    if (!std::isfinite(opt.shift)) throw InvalidArgument("shift must be finite");
+    limit_ = opt.max_iterations > 0 ? opt.max_iterations : 10 * given.A.rows();
+  }
+
+  /// r = b − (A − σI) x; false once the run has ended. z, t, w: to work in; without M, z is r.
+  Task<bool> residual(Vector r, Vector z, Vector t, Vector w) {
+    if (ended_) co_return false;
+    const bool suspected = std::exchange(suspected_, false);
+    if (started_ && !opt_.verify && !suspected) co_return end(Status::converged);
+    if (!started_) {
+      if (accumulate && opt_.shift != 0.0) {
+        throw InvalidArgument("x in a higher precision cannot be combined with shift");
+      }
+      const double norm_b = std::sqrt(right_hand_side_norm2(space, b, opt_.rtol, r));
+      if (!opt_.warm_start || norm_b == 0.0) space.fill(0.0, x);
+      result_.target = std::max(opt_.rtol * norm_b, opt_.atol);
+      result_.residual = norm_b;
+      if (!std::isfinite(norm_b)) co_return end(Status::nonfinite);
+      if (norm_b == 0.0) {  // x = 0 solves it exactly
+        result_.verified = true;
+        co_return end(Status::converged);
+      }
+    }
+    if (started_ || opt_.warm_start) {
+      co_await evaluate(r);
+    } else {
+      space.copy(b, r);
+      result_.verified = true;
+    }
+    if (!std::isfinite(result_.residual)) co_return end(Status::nonfinite);
+    if (result_.residual <= result_.target) co_return end(Status::converged);
+    if (suspected) {
+      co_await examine(r, z, t, w);
+      if (ended_) co_return false;
+    } else if (started_) {
+      if (result_.residual > 0.5 * checked_) co_return end(Status::precision_limit);
+      checked_ = result_.residual;
+    }
+    if (started_ && pending_) co_return end(*pending_);
+    if (result_.iterations >= limit_) co_return end(Status::max_iterations);
+    started_ = true;
+    result_.verified = false;
+    co_return true;
+  }
+
+  /// r = b − (A − σI) x, evaluated, with its norm in the outcome.
+  Task<> evaluate(Vector r) {
+    if (accumulate) {
+      result_.residual = accumulate(x, r);
+    } else {
+      co_await A.apply(x, r);
+      result_.residual = opt_.shift == 0.0 ? norm(space.axpby_norm2(1.0, b, -1.0, r))
+                                           : norm(space.add3_norm2(1.0, b, opt_.shift, x, -1.0, r));
+    }
+    result_.verified = true;
+  }
+
+  /// Starts the Lanczos process from `l.u`, the residual. False once the run has ended.
+  Task<bool> start(LanczosVectors<T>& l) {
+    l.beta_before = 0.0;
+    l.beta = l.norm_u = result_.residual;
+    if (M) {
+      co_await M.apply(l.u, l.z);
+      const double uz = space.read(space.real_dot(l.u, l.z));
+      if (!(uz > 0.0)) co_return end(bad_preconditioner(uz));
+      l.beta = std::sqrt(uz);
+    }
+    co_return true;
+  }
+  /// β_{k+1} v_{k+1} = (A − σI) M v_k − α v_k − β_k v_{k−1}, into `l.u_next`. False once the run
+  /// has ended. Traffic: α 2, u 4, with M another 2, and 3 for a shift.
+  Task<bool> extend(LanczosVectors<T>& l) {
+    co_await A.apply(l.z, l.p);
+    const double shift = opt_.shift;
+    if (M && shift != 0.0) space.axpby(-shift, l.z, 1.0, l.p);
+    const double ritz = space.read(space.real_dot(l.z, l.p)) / (l.beta * l.beta);
+    l.alpha = M ? ritz : ritz - shift;  // without M the vectors do not depend on the shift
+    const double before = l.beta_before > 0.0 ? -l.beta / l.beta_before : 0.0;
+    const double uu =
+        space.read(space.add3_norm2(1.0 / l.beta, l.p, -ritz / l.beta, l.u, before, l.u_next));
+    double uz = uu;
+    if (M && uu > 0.0) {
+      co_await M.apply(l.u_next, l.p);
+      uz = space.read(space.real_dot(l.u_next, l.p));
+    }
+    if (!std::isfinite(l.alpha) || !std::isfinite(uz) || (uz <= 0.0 && uu > 0.0)) {
+      ++result_.iterations;
+      const bool finite = std::isfinite(l.alpha) && std::isfinite(uu);
+      co_return end(finite ? bad_preconditioner(uz) : Status::nonfinite);
+    }
+    l.beta_next = std::sqrt(uz);
+    l.norm_u_next = std::sqrt(uu);
+    co_return true;
+  }
+
+  /// Whether the column added to `qr` makes it likely that no step can reduce the residual.
+  ///
+  /// In exact arithmetic ‖A r‖ reaches zero if the system is inconsistent. In floating point it
+  /// comes down to about √ε ‖A‖‖r‖ and rises again, x growing without bound: what A r still holds
+  /// would change ‖r‖ by ε only. So a value below 2√ε is suspect if moreover two steps in a row
+  /// would reduce ‖r‖ by less than half a percent (c < 0.1), or if the Krylov space is exhausted;
+  /// and one below ε^¾ always, once: there the signs of what follows are noise.
+  bool hopeless(const TridiagonalQr& qr) {
+    result_.norm_a = std::max(result_.norm_a, qr.norm);
+    const double root = qr.root, small = 2.0 * std::sqrt(kEps) * result_.norm_a;
+    if (root <= noise_ * result_.norm_a) return true;
+    const bool first = qr.gamma_max == 0.0;
+    if (root > small || first) return false;
+    return qr.gamma <= 2.0 * std::sqrt(kEps) * qr.norm ||
+           std::max(std::abs(qr.c), std::abs(qr.c_before)) <= 0.1;
+  }
+  /// Leaves an iteration unfinished: is x a least-squares solution?
+  void suspect() { suspected_ = true; }
+
+  /// Ends an iteration with the recurrence's residual; `x_at_hand`: whether x is the iterate.
+  Iterated iterated(double residual, bool x_at_hand = true) {
+    ++result_.iterations;
+    result_.residual = residual;
+    x_at_hand = x_at_hand && !accumulate;
+    const auto stop = watch(residual, x_at_hand ? VectorView<const T>(x) : VectorView<const T>());
+    if (!std::isfinite(residual)) return {*this, end(Status::nonfinite)};
+    if (residual <= result_.target) {
+      pending_ = stop;
+      return {*this, false};
+    }
+    if (stop) return {*this, end(*stop)};
+    if (result_.iterations >= limit_) return {*this, end(Status::max_iterations)};
+    return {*this, true};
+  }
+
+  double norm(const typename S::Real& squared) { return std::sqrt(space.read(squared)); }
+
+  /// Set by a method that returns the least-squares solution of least norm.
+  bool lifts = false;
+  /// Set before the first step by whoever keeps x in a higher precision than the vectors.
+  Accumulate<T> accumulate;
+
+ private:
+  static constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
+
+  static Status bad_preconditioner(double uz) {
+    return std::isfinite(uz) ? Status::indefinite_preconditioner : Status::nonfinite;
+  }
+
+  /// Ends the run if the true residual r is orthogonal to the range of A − σI, in the inner product
+  /// of M.
+  Task<> examine(Vector r, Vector z, Vector t, Vector w) {
+    co_await multiply(r, z, t, w);
+    const double rr = rr_, tt = result_.normal_residual * result_.normal_residual;
+    const double rt = space.read(space.real_dot(z, t));
+    if (!std::isfinite(rr) || !std::isfinite(tt)) {
+      end(Status::nonfinite);
+      co_return;
+    }
+    result_.norm_a = std::max(result_.norm_a, std::sqrt(tt / rr));
+    const double measure = tt == 0.0 ? 0.0 : std::sqrt(tt / rr) / result_.norm_a;
+    // A residual of small eigenvalues points along A r; noise in one of the null space does not.
+    const bool null = std::abs(rt) <= 0.2 * std::sqrt(rr * tt) || measure <= 100.0 * kEps;
+    if (measure <= 8.0 * std::sqrt(kEps) && null) {
+      if (lifts) {
+        // The Krylov space holds one direction of the null space, and z is it.
+        const auto kappa = space.read(space.dot(r, x)) / rr;
+        space.axpby(-kappa, z, 1.0, x);
+        result_.residual = norm(space.axpy_norm2(kappa, t, r));
+        co_await multiply(r, z, t, w);
+      }
+      end(Status::least_squares_solution);
+    } else if (measure > 0.5 * checked_measure_) {
+      end(Status::precision_limit);
+    } else {
+      checked_measure_ = measure;
+      noise_ = 30.0 * kEps;  // what seemed to be noise was not
+    }
+  }
+  /// z = M r, t = (A − σI) z, w = M t, and the norms of r and t in M.
+  Task<> multiply(Vector r, Vector z, Vector t, Vector w) {
+    if (M) co_await M.apply(r, z);
+    co_await A.apply(z, t);
+    if (opt_.shift != 0.0) space.axpby(-opt_.shift, z, 1.0, t);
+    if (M) co_await M.apply(t, w);
+    rr_ = M ? space.read(space.real_dot(r, z)) : result_.residual * result_.residual;
+    result_.normal_residual = norm(M ? space.real_dot(t, w) : space.norm2(t));
+  }
+
+  SymmetricOptions opt_;
+  SymmetricOutcome& result_;
+  Index limit_ = 0;
+  bool started_ = false;
+  bool suspected_ = false;
+  std::optional<Status> pending_;
+  double rr_ = 0.0;
+  double checked_ = INFINITY;          // the true residual at the last check that failed
+  double checked_measure_ = INFINITY;  // ‖A r‖ / (‖A‖‖r‖) there
+  double noise_ = std::pow(kEps, 0.75);
+};
+
+}  // namespace ritz
