@@ -43,10 +43,13 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "recycle": lambda value, _: bool(value),
     "same_operator": lambda value, _: int(value),
     "verify": lambda value, _: bool(value),
+    "variance": lambda value, _: bool(value),
     "replace_residual": lambda value, _: bool(value),
 }
 # Methods that can look for all columns of b in one Krylov space.
 _BLOCK_METHODS = ("cg", "minres", "gmres")
+# Methods whose preconditioner may be any function.
+_FLEXIBLE = ("fcg", "fgmres")
 _COMPILED_NAMES = {"maxiter": "max_iterations"}
 
 
@@ -161,7 +164,7 @@ def run(
     elif needs == "square":
         require_square(A, "A", method)
     if M is not None:
-        M = preconditioner(M, A, method, needs == "self-adjoint")
+        M = preconditioner(M, A, method, needs == "self-adjoint" and method not in _FLEXIBLE)
     compiled = compiled_options(method, {**options, "verify": given["verify"]})
     if x0 is not None:
         compiled["warm_start"] = True

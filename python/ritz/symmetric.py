@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ritz._families import shifted
 from ritz._linear import run, solver
+from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import LinearResult
 
 if TYPE_CHECKING:
@@ -358,7 +360,8 @@ def fcg(
     atol: float = 0.0,
     maxiter: int | None = None,
     M: Any = None,
-    memory: int = 1,
+    memory: int | None = None,
+    directions: Callable[[Any], Any] | None = None,
     **common: Unpack[Common],
 ) -> LinearResult:
     """Solve A x = b for Hermitian positive definite A by flexible conjugate gradients.
@@ -372,8 +375,13 @@ def fcg(
         As for `cg`.
     M : operator (n, n), optional
         An approximation of A⁻¹ with Re rᴴ M(r) > 0; it may change, and need not be linear.
-    memory : int
-        Directions to be orthogonal to: one is enough for most, a few help if M changes much.
+    memory : int, optional
+        Directions to be orthogonal to: one is enough for most, and the default with M; a few help
+        if M changes much.
+    directions : callable, optional
+        r (n,) ↦ a search direction (n,), in the place of M: any function, a trained network, say.
+        Its sign and length do not matter. What it proposes is made A-orthogonal to the last two
+        directions, unless `memory` says otherwise.
     callback, verify, timeout, max_products, history, out, workspace, x_dtype, batched
         As for `cg`.
 
@@ -398,5 +406,21 @@ def fcg(
     Golub, Ye: Inexact preconditioned conjugate gradient method with inner-outer iteration. SIAM J.
     Sci. Comput. 21, 1999. Notay: Flexible conjugate gradients. SIAM J. Sci. Comput. 22, 2000.
     """
+    if directions is not None:
+        if M is not None:
+            raise ValueError("directions and M cannot both be given")
+        A = aslinearoperator(A)
+        M = LinearOperator(A.shape, _uphill(directions), symmetric=True)
+        memory = 2 if memory is None else memory
     options = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "memory": memory}
     return run("fcg", A, b, x0, M, options, LinearResult, "self-adjoint", **common)
+
+
+def _uphill(directions: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Turn directions round that point away from the residual."""
+
+    def propose(r: Any) -> Any:
+        d = directions(r)
+        return d if ((r.conj() * d).sum().real >= 0) else -d
+
+    return propose

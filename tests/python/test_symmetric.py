@@ -379,3 +379,17 @@ def test_bad_options():
         ritz.fcg(a, b, memory=0)
     with pytest.raises(ValueError, match="self-adjoint"):
         ritz.minres(ritz.LinearOperator((5, 5), lambda v: v, symmetric=False), b)
+
+
+def test_fcg_takes_directions_of_any_sign_and_length():
+    n = 300
+    d = np.geomspace(1e-3, 1.0, n)
+    A, b = ritz.diagonal(d), np.ones(n)
+    scale = iter(np.random.default_rng(0).standard_normal(10_000))
+    result = ritz.fcg(A, b, rtol=1e-8, directions=lambda r: next(scale) * r / np.sqrt(d))
+    reference = ritz.fcg(A, b, rtol=1e-8, M=ritz.diagonal(1 / np.sqrt(d)), memory=2)
+    assert result.converged
+    assert abs(result.iterations - reference.iterations) <= 2
+    assert np.linalg.norm(d * result.x - b) <= 1.01e-8 * np.linalg.norm(b)
+    with pytest.raises(ValueError, match="directions and M"):
+        ritz.fcg(A, b, M=A, directions=lambda r: r)
