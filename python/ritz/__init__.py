@@ -15,7 +15,8 @@ from ritz import _core
 from ritz._core import CallbackFailed, num_threads, set_num_threads
 from ritz.eigen import eigsh
 from ritz.functions import trace
-from ritz.leastsquares import lsmr
+from ritz.general import Recycle, bicgstab, bicgstabl, fgmres, gcrodr, gmres, idrs
+from ritz.leastsquares import cgls, craig, lsmr, lsqr
 from ritz.native import native_operator
 from ritz.operators import (
     GaussNewton,
@@ -38,12 +39,12 @@ from ritz.results import (
     Result,
     Status,
 )
-from ritz.solve import Iterate, iterate
-from ritz.symmetric import cg
+from ritz.solve import Iterate, iterate, solve
+from ritz.symmetric import SymmetricResult, cg, cr, fcg, minres, minres_qlp, symmlq
 from ritz.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ritz import checks, losses, monitors
+    from ritz import checks, losses, monitors, precond
     from ritz.checks import Report, check
 
 __version__: str = _core.version
@@ -62,33 +63,55 @@ __all__ = [
     "LeastSquaresSolution",
     "LinearOperator",
     "LinearResult",
+    "Recycle",
     "Report",
     "Result",
     "Status",
+    "SymmetricResult",
     "Workspace",
     "__version__",
     "aslinearoperator",
+    "bicgstab",
+    "bicgstabl",
     "block",
     "cg",
+    "cgls",
     "check",
     "checks",
+    "cr",
+    "craig",
     "diagonal",
     "eigsh",
+    "fcg",
+    "fgmres",
+    "gcrodr",
+    "gmres",
     "identity",
+    "idrs",
     "iterate",
     "least_squares",
     "losses",
     "lsmr",
+    "lsqr",
     "minimize",
+    "minres",
+    "minres_qlp",
     "monitors",
     "native_operator",
     "num_threads",
+    "precond",
     "set_num_threads",
+    "solve",
+    "symmlq",
     "trace",
 ]
 
 # Imported when first asked for.
 _LAZY = {
+    "jax": "",
+    "precond": "",
+    "scipy": "",
+    "torch": "",
     "Report": "ritz.checks",
     "check": "ritz.checks",
     "checks": "",

@@ -84,9 +84,7 @@ class _Operator(Protocol):
     @staticmethod
     def diagonal(d: npt.NDArray[Any]) -> _Operator: ...
     @staticmethod
-    def block_diagonal(
-        sizes: npt.NDArray[np.int64], elements: npt.NDArray[Any]
-    ) -> _Operator: ...
+    def block_diagonal(sizes: npt.NDArray[np.int64], elements: npt.NDArray[Any]) -> _Operator: ...
     @staticmethod
     def native(
         rows: int, cols: int, apply: int, adjoint: int, context: int, keepalive: object

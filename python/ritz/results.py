@@ -175,6 +175,7 @@ class Result(tuple[Any, ...]):
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}: {self.message}"]
         hidden = {"message", "status"}
+        hidden |= {name for name in ("columns", "reason") if not self.__dict__.get(name)}
         names = [
             n
             for n, v in self.__dict__.items()
@@ -187,6 +188,8 @@ class Result(tuple[Any, ...]):
                 text = f"array of shape {value.shape}"
             elif isinstance(value, float):
                 text = f"{value:.6g}"
+            elif name == "columns":
+                text = f"{len(value)} results"
             else:
                 text = str(value)
             lines.append(f"  {name:<{width}}  {text}")
@@ -262,12 +265,15 @@ class LeastSquaresSolution(LinearResult):
     norm_a, cond_a, norm_x : float
         A lower bound of ‖A‖, the largest ‖A v‖ or ‖Aᴴ u‖ seen; an estimate of cond(A) over the
         Krylov space; and ‖x‖.
+    variance : array (n,) or None
+        The diagonal of (AᴴA + damp² I)⁻¹, estimated, if `lsqr` was asked for it.
     """
 
     normal_residual: float
     norm_a: float
     cond_a: float
     norm_x: float
+    variance: Any = None
 
 
 class EigshResult(Result):

@@ -375,8 +375,8 @@ def test_callbacks():
 
 
 def test_workspaces():
-    with pytest.raises(ValueError, match=r"method is 'gmres'"):
-        ritz.Workspace("gmres", 5)
+    with pytest.raises(ValueError, match=r"method is 'qmr'"):
+        ritz.Workspace("qmr", 5)
     with pytest.raises(ValueError, match=r"made for cg; make one for lsmr"):
         ritz.lsmr(A, B, workspace=ritz.Workspace("cg", 6))
     with pytest.raises(TypeError, match=r"workspace holds float32"):

@@ -272,3 +272,39 @@ def test_integers_are_promoted():
     res = ritz.cg(2 * np.eye(3, dtype=int), [2, 4, 6])
     np.testing.assert_allclose(res.x, [1, 2, 3])
     assert res.x.dtype == np.float64
+
+
+@pytest.mark.parametrize("start", [None, 0.05])
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_radius(start, preconditioned):
+    n, radius = 80, 0.75
+    d = np.geomspace(1e-2, 1.0, n)
+    b = np.sin(np.arange(1.0, n + 1))
+    if preconditioned and start is not None:
+        with pytest.raises(ValueError, match="x0"):
+            ritz.cg(ritz.diagonal(d), b, np.full(n, start), radius=radius, M=ritz.diagonal(1 / d))
+        return
+    M = 1 / (d + 0.1) if preconditioned else np.ones(n)
+    x0 = None if start is None else np.full(n, start)
+    result = ritz.cg(
+        ritz.diagonal(d), b, x0, radius=radius, M=ritz.diagonal(M) if preconditioned else None
+    )
+    assert result.status is ritz.Status.boundary
+    assert abs(np.sqrt((result.x**2 / M).sum()) - radius) <= 1e-6 * radius
+    # The model falls at every step, so it is lower on the boundary than at the start.
+    model = lambda x: (d * x**2).sum() / 2 - b @ x  # noqa: E731
+    first = np.zeros(n) if x0 is None else x0
+    assert model(first) - model(result.x) == pytest.approx(result.model_decrease, rel=1e-8)
+    inside = ritz.cg(ritz.diagonal(d), b, x0, radius=1e6, rtol=1e-8)
+    assert inside.converged
+    with pytest.raises(ValueError, match="radius"):
+        ritz.cg(ritz.diagonal(d), b, np.ones(n), radius=radius)
+
+
+def test_radius_with_negative_curvature():
+    d = np.linspace(-1.0, 2.0, 50)
+    result = ritz.cg(ritz.diagonal(d), np.ones(50), radius=3.0)
+    assert result.status is ritz.Status.negative_curvature
+    assert abs(np.linalg.norm(result.x) - 3.0) <= 3e-6
+    assert result.direction @ (d * result.direction) <= 0
+    assert result.curvature < 0

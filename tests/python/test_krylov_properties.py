@@ -53,7 +53,6 @@ METHODS = [
     Method("lsmr", "any"),
     Method("cgls", "any"),
     Method("craig", "consistent"),
-    Method("lnlq", "consistent"),
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=str)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)

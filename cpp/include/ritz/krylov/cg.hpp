@@ -112,6 +112,8 @@ struct Cg {
       }
       space.copy(z, p);
       gap.reset(out.residual, norm_a, norm_x);
+      // ⟨x, r⟩ = 0 as long as x is of the Krylov space of r.
+      const bool elsewhere = opt.warm_start || out.iterations > 0;
       if (bounded) {
         pp = space.read(rz);
         xp = space.read(space.real_dot(x, r));
@@ -204,6 +206,7 @@ struct Cg {
         if (bounded) {
           const double b = space.read(rz_next) / space.read(rz);
           xp *= b;
+          if (elsewhere) xp += space.read(space.real_dot(x, r));
           pp = space.read(rz_next) + b * b * pp;
         }
         rz = rz_next;

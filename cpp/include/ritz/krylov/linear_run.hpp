@@ -40,7 +40,6 @@ struct LinearOptions {
 template <Space S, class Op, class P = NoPreconditioner>
 class LinearRun : public Run<S, Op, P> {
   using Base = Run<S, Op, P>;
-  using Base::ended_, Base::monitor_, Base::out_, Base::watch;
   using typename Base::Iterated;
 
  public:
@@ -48,8 +47,10 @@ class LinearRun : public Run<S, Op, P> {
   using typename Base::T;
   using typename Base::Vector;
 
-  LinearRun(const Problem<S, Op, P>& given, const LinearOptions& opt, Outcome& out)
-      : Base(given, out), opt_(opt) {
+  /// With a shift σ, A − σI stands in the place of A.
+  LinearRun(const Problem<S, Op, P>& given, const LinearOptions& opt, Outcome& out,
+            double shift = 0.0)
+      : Base(given, out), shift_(shift), opt_(opt) {
     check_tolerance("rtol", opt.rtol);
     check_tolerance("atol", opt.atol);
     const Index smaller = std::min(given.A.rows(), given.A.cols());
@@ -84,8 +85,7 @@ class LinearRun : public Run<S, Op, P> {
       // `iterated` let a limit pass because the target seemed met.
       if (out_.residual > 0.5 * checked_) co_return end(Status::precision_limit);
       checked_ = out_.residual;
-      if (pending_) co_return end(*pending_);
-      if (out_.iterations >= limit_) co_return end(Status::max_iterations);
+      if (at_limit()) co_return false;
       claimed_ = false;
     }
     started_ = true;
@@ -95,9 +95,14 @@ class LinearRun : public Run<S, Op, P> {
 
   /// r = b − A x, evaluated in the middle of a run; returns its norm.
   Task<double> replaced(Vector r) {
-    if (accumulate) co_return accumulate(x, r);
+    if (accumulate) {
+      if (shift_ != 0.0)
+        throw InvalidArgument("shift cannot be combined with x in double precision");
+      co_return accumulate(x, r);
+    }
     co_await A.apply(x, r);
-    co_return norm(space.axpby_norm2(1.0, b, -1.0, r));
+    co_return norm(shift_ == 0.0 ? space.axpby_norm2(1.0, b, -1.0, r)
+                                 : space.add3_norm2(1.0, b, shift_, x, -1.0, r));
   }
 
   /// Whether the scalars of the iteration being made should be read.
@@ -133,12 +138,27 @@ class LinearRun : public Run<S, Op, P> {
   /// Set before the first step by whoever keeps x in a higher precision than the vectors.
   Accumulate<T> accumulate;
 
+ protected:
+  using Base::ended_, Base::monitor_, Base::out_, Base::watch;
+
+  double shift_;
+  std::optional<Status> pending_;  ///< a limit that came together with the claim
+
+  /// Whether a limit has come that `iterated` let pass; the run has ended then.
+  bool at_limit() {
+    if (pending_) {
+      end(*pending_);
+    } else if (out_.iterations >= limit_) {
+      end(Status::max_iterations);
+    }
+    return ended_;
+  }
+
  private:
   LinearOptions opt_;
   Index limit_ = 0;
   bool started_ = false;
-  bool claimed_ = false;  // the recurrence says that the target is met
-  std::optional<Status> pending_;
+  bool claimed_ = false;       // the recurrence says that the target is met
   double checked_ = INFINITY;  // the true residual at the last check that failed
 };
 

@@ -48,6 +48,7 @@ struct Lsmr {
     auto& space = run.space;
     auto& [frames, arena, U, q, V, t, h, hbar, x0] = ws;
     const auto x = run.x;
+    if (run.M) throw InvalidArgument("lsmr takes no M: give it the operator A M, and x = M y");
 
     // β u = b − A x₀, α v = Aᴴu.
     if (!co_await run.start(U, t, x0)) co_return;

@@ -61,77 +61,38 @@ struct LanczosVectors {
   double norm_u = 0.0, norm_u_next = 0.0;  ///< ‖u‖, which is β without a preconditioner
 };
 
-/// Every method over it has the shape that LinearRun describes; it may call `suspect` before it
-/// leaves an iteration unfinished.
+/// LinearRun for A − σI, A Hermitian and perhaps singular: a method that leaves an iteration
+/// unfinished may first `suspect` that x is a least-squares solution.
 template <Space S, class Op, class P = NoPreconditioner>
-class SymmetricRun : public Run<S, Op, P> {
-  using Base = Run<S, Op, P>;
-  using Base::ended_, Base::monitor_, Base::watch;
-  using typename Base::Iterated;
+class SymmetricRun : public LinearRun<S, Op, P> {
+  using Base = LinearRun<S, Op, P>;
+  using Base::ended_, Base::at_limit, Base::replaced, Base::shift_;
 
  public:
-  using Base::A, Base::b, Base::end, Base::M, Base::space, Base::x;
+  using Base::A, Base::end, Base::M, Base::norm, Base::space, Base::x;
   using typename Base::T;
   using typename Base::Vector;
 
   SymmetricRun(const Problem<S, Op, P>& given, const SymmetricOptions& opt, SymmetricOutcome& out)
-      : Base(given, out), opt_(opt), result_(out) {
-    check_tolerance("rtol", opt.rtol);
-    check_tolerance("atol", opt.atol);
+      : Base(given, opt, out, opt.shift), result_(out) {
     if (!std::isfinite(opt.shift)) throw InvalidArgument("shift must be finite");
-    limit_ = opt.max_iterations > 0 ? opt.max_iterations : 10 * given.A.rows();
   }
 
   /// r = b − (A − σI) x; false once the run has ended. z, t, w: to work in; without M, z is r.
   Task<bool> residual(Vector r, Vector z, Vector t, Vector w) {
-    if (ended_) co_return false;
-    const bool suspected = std::exchange(suspected_, false);
-    if (started_ && !opt_.verify && !suspected) co_return end(Status::converged);
-    if (!started_) {
-      if (accumulate && opt_.shift != 0.0) {
-        throw InvalidArgument("x in a higher precision cannot be combined with shift");
-      }
-      const double norm_b = std::sqrt(right_hand_side_norm2(space, b, opt_.rtol, r));
-      if (!opt_.warm_start || norm_b == 0.0) space.fill(0.0, x);
-      result_.target = std::max(opt_.rtol * norm_b, opt_.atol);
-      result_.residual = norm_b;
-      if (!std::isfinite(norm_b)) co_return end(Status::nonfinite);
-      if (norm_b == 0.0) {  // x = 0 solves it exactly
-        result_.verified = true;
-        co_return end(Status::converged);
-      }
-    }
-    if (started_ || opt_.warm_start) {
-      co_await evaluate(r);
-    } else {
-      space.copy(b, r);
-      result_.verified = true;
-    }
+    if (ended_ || !std::exchange(suspected_, false)) co_return co_await Base::residual(r);
+    co_await evaluate(r);
     if (!std::isfinite(result_.residual)) co_return end(Status::nonfinite);
     if (result_.residual <= result_.target) co_return end(Status::converged);
-    if (suspected) {
-      co_await examine(r, z, t, w);
-      if (ended_) co_return false;
-    } else if (started_) {
-      if (result_.residual > 0.5 * checked_) co_return end(Status::precision_limit);
-      checked_ = result_.residual;
-    }
-    if (started_ && pending_) co_return end(*pending_);
-    if (result_.iterations >= limit_) co_return end(Status::max_iterations);
-    started_ = true;
+    co_await examine(r, z, t, w);
+    if (ended_ || at_limit()) co_return false;
     result_.verified = false;
     co_return true;
   }
 
   /// r = b − (A − σI) x, evaluated, with its norm in the outcome.
   Task<> evaluate(Vector r) {
-    if (accumulate) {
-      result_.residual = accumulate(x, r);
-    } else {
-      co_await A.apply(x, r);
-      result_.residual = opt_.shift == 0.0 ? norm(space.axpby_norm2(1.0, b, -1.0, r))
-                                           : norm(space.add3_norm2(1.0, b, opt_.shift, x, -1.0, r));
-    }
+    result_.residual = co_await replaced(r);
     result_.verified = true;
   }
 
@@ -151,7 +112,7 @@ class SymmetricRun : public Run<S, Op, P> {
   /// has ended. Traffic: α 2, u 4, with M another 2, and 3 for a shift.
   Task<bool> extend(LanczosVectors<T>& l) {
     co_await A.apply(l.z, l.p);
-    const double shift = opt_.shift;
+    const double shift = shift_;
     if (M && shift != 0.0) space.axpby(-shift, l.z, 1.0, l.p);
     const double ritz = space.read(space.real_dot(l.z, l.p)) / (l.beta * l.beta);
     l.alpha = M ? ritz : ritz - shift;  // without M the vectors do not depend on the shift
@@ -192,28 +153,8 @@ class SymmetricRun : public Run<S, Op, P> {
   /// Leaves an iteration unfinished: is x a least-squares solution?
   void suspect() { suspected_ = true; }
 
-  /// Ends an iteration with the recurrence's residual; `x_at_hand`: whether x is the iterate.
-  Iterated iterated(double residual, bool x_at_hand = true) {
-    ++result_.iterations;
-    result_.residual = residual;
-    x_at_hand = x_at_hand && !accumulate;
-    const auto stop = watch(residual, x_at_hand ? VectorView<const T>(x) : VectorView<const T>());
-    if (!std::isfinite(residual)) return {*this, end(Status::nonfinite)};
-    if (residual <= result_.target) {
-      pending_ = stop;
-      return {*this, false};
-    }
-    if (stop) return {*this, end(*stop)};
-    if (result_.iterations >= limit_) return {*this, end(Status::max_iterations)};
-    return {*this, true};
-  }
-
-  double norm(const typename S::Real& squared) { return std::sqrt(space.read(squared)); }
-
   /// Set by a method that returns the least-squares solution of least norm.
   bool lifts = false;
-  /// Set before the first step by whoever keeps x in a higher precision than the vectors.
-  Accumulate<T> accumulate;
 
  private:
   static constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
@@ -256,21 +197,16 @@ class SymmetricRun : public Run<S, Op, P> {
   Task<> multiply(Vector r, Vector z, Vector t, Vector w) {
     if (M) co_await M.apply(r, z);
     co_await A.apply(z, t);
-    if (opt_.shift != 0.0) space.axpby(-opt_.shift, z, 1.0, t);
+    if (shift_ != 0.0) space.axpby(-shift_, z, 1.0, t);
     if (M) co_await M.apply(t, w);
     rr_ = M ? space.read(space.real_dot(r, z)) : result_.residual * result_.residual;
     result_.normal_residual = norm(M ? space.real_dot(t, w) : space.norm2(t));
   }
 
-  SymmetricOptions opt_;
   SymmetricOutcome& result_;
-  Index limit_ = 0;
-  bool started_ = false;
   bool suspected_ = false;
-  std::optional<Status> pending_;
   double rr_ = 0.0;
-  double checked_ = INFINITY;          // the true residual at the last check that failed
-  double checked_measure_ = INFINITY;  // ‖A r‖ / (‖A‖‖r‖) there
+  double checked_measure_ = INFINITY;  // ‖A r‖ / (‖A‖‖r‖) at the last suspicion
   double noise_ = std::pow(kEps, 0.75);
 };
 
