@@ -30,12 +30,9 @@ NOTES = {
     "dots": "counts three vectors; y is read by two sums, and its second reading, from cache, "
     "takes time that no counted byte stands for",
     "project, subtract_project, dots in f32": "every element is converted to double precision "
-    "first, which holds one core to 67 GB/s in cache, against 107 to 122 in f64",
+    "first, which does not overlap altogether with waiting for memory",
     "subtract_project": "works on the columns twice, the second time in cache, and counts them "
-    "once",
-    "columns (16)": "reads eight streams at once where STREAM has two; they reach the rate of a "
-    "dot product at n = 1e6 and less at n = 1e7; huge pages and other lengths of the strips made "
-    "no consistent difference, so the cause is not isolated",
+    "once; the second pass does not overlap with memory",
     "combine": "is a matrix product, 512 operations for 256 counted bytes a row: arithmetic is "
     "its limit as much as memory",
     "load": "where machine.load exceeds the threads in use, other programs took processors and "

@@ -167,7 +167,7 @@ def bicgstab(
     Notes
     -----
     Memory: five vectors, seven with M, beside x. Traffic: 20 n an iteration. The residual is not
-    monotonic; spectra near the imaginary axis need `bicgstabl` or `idrs`.
+    monotonic; spectra near the imaginary axis need `bicgstabl`.
 
     References
     ----------

@@ -30,7 +30,8 @@ class Workspace:
     dtype : dtype
         The element type of the runs.
     k, ncv : int, optional
-        Of `eigsh`: eigenpairs, and basis vectors (by default max(2k + 1, 20)).
+        Of `eigsh`: eigenpairs (by default 6), and basis vectors (by default max(2k + 1, 20)); k also
+        of `gcrodr`: vectors kept (by default 20).
     **options
         Of a linear solver, those that decide how many vectors it needs: `restart`, …
 
@@ -44,7 +45,7 @@ class Workspace:
         method: str,
         *shape: Any,
         dtype: Any = np.float64,
-        k: int = 6,
+        k: int | None = None,
         ncv: int | None = None,
         **options: Any,
     ) -> None:
@@ -62,13 +63,15 @@ class Workspace:
         self.method = method
         self.shape = (m, n)
         self.dtype = _arrays.element_type(dtype, "dtype")
-        k = _arrays.integer(k, "k")
-        basis = max(2 * k + 1, 20) if ncv is None else _arrays.integer(ncv, "ncv")
+        pairs = 6 if k is None else _arrays.integer(k, "k")
+        basis = max(2 * pairs + 1, 20) if ncv is None else _arrays.integer(ncv, "ncv")
         core = _arrays.core(self.dtype)
         if method in linear:
             from ritz._linear import compiled_options
 
-            self._core = core.linear_workspace(method, m, n, compiled_options(method, options))
+            self._core = core.linear_workspace(
+                method, m, n, compiled_options(method, {**options, "k": k})
+            )
         elif options:
             raise TypeError(f"{method} has no option {min(options)!r}")
         else:

@@ -303,8 +303,8 @@ def test_radius(start, preconditioned):
 
 def test_radius_with_negative_curvature():
     d = np.linspace(-1.0, 2.0, 50)
-    result = ritz.cg(ritz.diagonal(d), np.ones(50), radius=3.0)
+    result = ritz.cg(ritz.diagonal(d), np.ones(50), radius=1e4)
     assert result.status is ritz.Status.negative_curvature
-    assert abs(np.linalg.norm(result.x) - 3.0) <= 3e-6
+    assert abs(np.linalg.norm(result.x) - 1e4) <= 1e-2
     assert result.direction @ (d * result.direction) <= 0
     assert result.curvature < 0
