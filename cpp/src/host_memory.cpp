@@ -1,10 +1,15 @@
 #include "ritz/space/host_memory.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace ritz::host_memory {
 namespace {
@@ -27,6 +32,19 @@ Registry& registry() {
   return instance;
 }
 
+/// Asks for large pages, as NumPy does for its arrays: a fresh vector of 80 MB takes 40 page faults
+/// then instead of 20,000. Only a request: nothing depends on it.
+void prefer_large_pages([[maybe_unused]] void* start, [[maybe_unused]] std::size_t bytes) {
+#if defined(__linux__)
+  constexpr std::size_t kLarge = std::size_t{4}
+                                 << 20;  // below, little is gained, and much rounded up
+  constexpr std::size_t kPage = 4096;
+  if (bytes < kLarge) return;
+  const std::size_t skipped = (kPage - reinterpret_cast<std::uintptr_t>(start) % kPage) % kPage;
+  madvise(static_cast<std::byte*>(start) + skipped, bytes - skipped, MADV_HUGEPAGE);
+#endif
+}
+
 void free(void* start) {
   {
     Registry& r = registry();
@@ -41,6 +59,7 @@ void free(void* start) {
 std::shared_ptr<void> allocate(std::size_t bytes) {
   bytes = std::max<std::size_t>(bytes, 1);
   const std::shared_ptr<void> buffer(::operator new(bytes, kAlignment), free);
+  prefer_large_pages(buffer.get(), bytes);
   Registry& r = registry();
   const std::lock_guard lock(r.mutex);
   r.entries.emplace(static_cast<const std::byte*>(buffer.get()), Registry::Entry{bytes, buffer});

@@ -30,7 +30,7 @@ class Workspace:
     dtype : dtype
         The element type of the runs.
     k, ncv : int, optional
-        Of `eigsh`: eigenpairs (by default 6), and basis vectors (by default max(2k + 1, 20)); k also
+        Of `eigsh`: eigenpairs (by default 6) and basis vectors (by default max(2k + 1, 20)); k also
         of `gcrodr`: vectors kept (by default 20).
     **options
         Of a linear solver, those that decide how many vectors it needs: `restart`, …

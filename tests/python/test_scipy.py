@@ -165,7 +165,7 @@ def test_lsqr_estimates_variances() -> None:
         f(A, b, atol=1e-8, btol=1e-8, calc_var=True)[9] for f in (drop_in.lsqr, spla.lsqr)
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
-    np.testing.assert_allclose(ours, np.diag(np.linalg.inv(A.T @ A)), rtol=2e-2)
+    np.testing.assert_allclose(ours, np.diag(np.linalg.inv(A.T @ A)), rtol=5e-2)
     assert np.all(drop_in.lsqr(A, b)[9] == 0)
 
 
