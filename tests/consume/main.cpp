@@ -25,8 +25,9 @@ int main() {
 
   ritz::HostSpace<double> space;
   ritz::CgWorkspace<ritz::HostSpace<double>> workspace;
-  const auto outcome = ritz::cg(space, A, ritz::VectorView<const double>{b.data(), n},
-                                ritz::VectorView<double>{x.data(), n}, workspace, {{.rtol = 1e-12}});
+  const auto outcome =
+      ritz::cg(space, A, ritz::VectorView<const double>{b.data(), n},
+               ritz::VectorView<double>{x.data(), n}, workspace, {{.rtol = 1e-12}});
 
   // Sherman-Morrison: x = b − w (wᵀ b) / (1 + wᵀ w).
   double wb = 0.0;
