@@ -48,6 +48,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 }
 # Methods that can look for all columns of b in one Krylov space.
 _BLOCK_METHODS = ("cg", "minres", "gmres")
+_BLOCK_OPTIONS = ("rtol", "atol", "max_iterations", "warm_start", "verify", "restart")
 # Methods whose preconditioner may be any function.
 _FLEXIBLE = ("fcg", "fgmres")
 _COMPILED_NAMES = {"maxiter": "max_iterations"}
@@ -173,6 +174,8 @@ def run(
             f"block=True is for b of shape (n, k) and {', '.join(_BLOCK_METHODS)}; {method} "
             f"was given b of shape {np.shape(b)}"
         )
+    if given["block"]:
+        A, compiled = _for_blocks(A, compiled)
     if given["batched"] or _has_columns(b):
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
     problem = LinearProblem(A, b, x0, [M], given["out"])
@@ -200,6 +203,19 @@ def run(
             kind, solution, method, outcome, problem.framework, watch.history
         )
     return result
+
+
+def _for_blocks(
+    A: LinearOperator, compiled: dict[str, Any]
+) -> tuple[LinearOperator, dict[str, Any]]:
+    """Return A and the options as the block methods take them: a shift belongs to the operator."""
+    options = {name: value for name, value in compiled.items() if name in _BLOCK_OPTIONS}
+    rest = {name: v for name, v in compiled.items() if name not in _BLOCK_OPTIONS and v}
+    if shift := rest.pop("shift", 0.0):
+        A = A.shifted(-shift)
+    if rest:
+        raise ValueError(f"{min(rest)} cannot be combined with block=True")
+    return A, options
 
 
 def _has_columns(b: Any) -> bool:

@@ -70,7 +70,7 @@ def jacobi(
     Notes
     -----
     The estimate is the mean of v ⊙ A v over sign vectors v: unbiased, with variance
-    Σ_{j≠i} |a_ij|² / probes in entry i, so that it tells the diagonal only where that stands out
+    Σ_{j≠i} abs(a_ij)² / probes in entry i, so that it tells the diagonal only where that stands out
     from the rest of its row. An entry below its own standard error is raised to that. A zero entry
     is replaced by the largest entry, which gives its row the least weight that any row has.
 

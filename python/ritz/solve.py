@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -131,13 +132,6 @@ class Iterate(Iterator["Iterate"]):
 
     Attributes
     ----------
-    iteration : int
-        Iterations finished.
-    residual : float
-        The quantity that the method drives to its target.
-    x : array (n,)
-        The iterate, of the same kind as b; for methods that form x only at the end of a cycle, the
-        last one formed. A view in NumPy: copy it to keep it.
     result : LinearResult or None
         The account, once the run has ended.
 
@@ -150,6 +144,8 @@ class Iterate(Iterator["Iterate"]):
         self._problem = problem
         self._method = method
         self._binding = Binding(problem.dtype, problem.framework).__enter__()
+        # The products of a run that is abandoned count as well.
+        weakref.finalize(self, self._binding.__exit__, None, None, None)
         self._watch = Watch(method, problem.framework, None, False, None, None)
         self._run: Any = problem.core.LinearSolve(
             method,
@@ -187,7 +183,10 @@ class Iterate(Iterator["Iterate"]):
 
     @property
     def x(self) -> Any:
-        """The iterate."""
+        """The iterate, of the same kind as b, in NumPy a view: copy it to keep it.
+
+        For methods that form x only at the end of a cycle, the last one formed.
+        """
         return self._problem.framework.from_numpy(self._run.x)
 
     def __enter__(self) -> Iterate:

@@ -156,7 +156,8 @@ def minres(
     shift : float
         A multiple of the identity to subtract from A.
     M : operator (n, n), optional
-        A positive definite approximation of |A − shift I|⁻¹.
+        A positive definite approximation of the inverse of A − shift I, with its negative
+        eigenvalues turned positive.
     npc : bool
         End with `negative_curvature` at the first residual r with rᴴ (A − shift I) r ≤ 0, which is
         `direction` then (M r with a preconditioner).

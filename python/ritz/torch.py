@@ -37,7 +37,7 @@ def solve(
     Parameters
     ----------
     matvec : callable
-        x (n,) ↦ A x (n,), a closure over `params`; or (x, *params) ↦ A x, if it has as many
+        x (n,) ↦ A x (n,), a closure over `params`; or `matvec(x, *params)`, if it has as many
         required arguments. The second form works inside `torch.func` transforms too.
     b : tensor (n,)
         float32, float64, complex64 or complex128, on the CPU.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def check_claim(method: Method, A: Any, b: Any, result: Any, rtol: float) -> Non
 
 @every_method
 @every_dtype
-@pytest.mark.parametrize("n", [0, 1, 2, 10, 200])
+@pytest.mark.parametrize("n", [0, 1, 2, 10, 500])
 def test_the_answer_is_that_of_dense_algebra(method: Method, dtype: str, n: int) -> None:
     A = matrix(method.needs, n, dtype)
     x = gaussian(np.random.default_rng(1), n, dtype)
@@ -308,6 +309,20 @@ def test_stepping_is_the_same_run(method: Method) -> None:
     assert stopped.result is not None
     assert stopped.result.status is Status.stopped
     assert stopped.result.iterations == 2
+
+
+def test_an_abandoned_run_is_counted() -> None:
+    A = ritz.aslinearoperator(matrix("definite", 40, "f8"))
+    steps = ritz.iterate("cg", A, np.ones(40), rtol=1e-9)
+    for step in steps:
+        if step.iteration == 3:
+            break
+    made = A.counts.matvec
+    assert made >= 3
+    del steps, step
+    gc.collect()
+    assert A.counts.matvec == made
+    assert not A._counter._running
 
 
 @every_method

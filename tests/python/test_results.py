@@ -67,3 +67,21 @@ def test_info_codes():
     assert ritz.cg(a, b, rtol=1e-10, maxiter=5).info == 5
     assert ritz.cg(-a, b).info == -int(Status.negative_curvature)
     assert ritz.cg(a, b, rtol=1e-10, timeout=0).info >= 1
+
+
+def test_plot_draws_the_history_and_the_target():
+    pytest.importorskip("matplotlib").use("Agg")
+    A = ritz.diagonal(np.linspace(1.0, 50.0, 40))
+    result = ritz.cg(A, np.ones(40), rtol=1e-8, history=True)
+    ax = result.plot()
+    residuals, target = ax.get_lines()
+    np.testing.assert_array_equal(residuals.get_ydata(), result.history)
+    assert set(target.get_ydata()) == {result.target}
+    assert ax.get_yscale() == "log"
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    columns = ritz.cg(A, np.random.default_rng(0).standard_normal((40, 3)), history=True)
+    assert columns.plot(ax) is ax
+    assert len(ax.get_lines()) == 2 + 6
+    with pytest.raises(ValueError, match="history=True"):
+        ritz.cg(A, np.ones(40)).plot()

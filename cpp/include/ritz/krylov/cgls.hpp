@@ -51,6 +51,7 @@ struct CglsWorkspace {
 /// Four reads an iteration: the stopping tests take norms of r, s and x.
 struct Cgls {
   static constexpr std::string_view kName = "cgls";
+  static constexpr bool kAnyShape = true;
   using Options = CglsOptions;
   using Outcome = CglsOutcome;
   template <Space S>

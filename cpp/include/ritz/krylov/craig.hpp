@@ -47,6 +47,7 @@ struct CraigRun : LinearRun<S, Op, P> {
 /// Two reads an iteration: the scalar recurrences live on the host.
 struct Craig {
   static constexpr std::string_view kName = "craig";
+  static constexpr bool kAnyShape = true;
   using Options = CraigOptions;
   using Outcome = CraigOutcome;
   template <Space S>

@@ -36,6 +36,7 @@ struct LsmrWorkspace {
 /// Two reads an iteration: the scalar recurrences live on the host.
 struct Lsmr {
   static constexpr std::string_view kName = "lsmr";
+  static constexpr bool kAnyShape = true;
   using Options = LsmrOptions;
   using Outcome = LsmrOutcome;
   template <Space S>

@@ -51,6 +51,7 @@ struct LsqrWorkspace {
 /// Two reads an iteration: the scalar recurrences live on the host.
 struct Lsqr {
   static constexpr std::string_view kName = "lsqr";
+  static constexpr bool kAnyShape = true;
   using Options = LsqrOptions;
   using Outcome = LsqrOutcome;
   template <Space S>

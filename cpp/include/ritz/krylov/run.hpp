@@ -222,8 +222,9 @@ class AbstractStepper {
   virtual void accumulate_with(Accumulate<T> accumulate) = 0;
 };
 
-/// A run of `Method`, which names its Options, Outcome, Workspace and Run and has
-/// `static Task<> steps(run, workspace, options, outcome)`.
+/// A run of `Method`, which names its Options, Outcome, Workspace and Run, has
+/// `static Task<> steps(run, workspace, options, outcome)`, and says `kAnyShape` if A need not be
+/// square.
 template <class Method, Space S, class Op, class P = NoPreconditioner>
 class Stepper final : public AbstractStepper<typename S::Value> {
  public:
@@ -235,7 +236,7 @@ class Stepper final : public AbstractStepper<typename S::Value> {
   Stepper(S& space, const Op& a, VectorView<const T> b, VectorView<T> x, Workspace& ws,
           const Options& opt = {}, const Monitor& monitor = {}, const P& m = {})
       : options_(opt),
-        run_({space, a, m, b, x, ws.frames, monitor}, options_, out_),
+        run_({space, checked(a), m, b, x, ws.frames, monitor}, options_, out_),
         task_(start(space, ws)) {
     run_.pause.here = task_.handle();
   }
@@ -272,6 +273,16 @@ class Stepper final : public AbstractStepper<typename S::Value> {
   }
 
  private:
+  static const Op& checked(const Op& a) {
+    if constexpr (!requires { Method::kAnyShape; }) {
+      if (a.rows() != a.cols()) {
+        throw InvalidArgument("A must be square for " + std::string(Method::kName) + ": it has " +
+                              std::to_string(a.rows()) + " rows and " + std::to_string(a.cols()) +
+                              " columns");
+      }
+    }
+    return a;
+  }
   Task<> start(S& space, Workspace& ws) {
     ws.prepare(space, run_.b.size, run_.x.size, options_, static_cast<bool>(run_.M));
     return Method::steps(run_, ws, options_, out_);
