@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ritz import _nodes
+from ritz import _arrays, _nodes
 from ritz._linear import compiled_options, preconditioner, solver
 from ritz._nodes import Binding
 from ritz._run import LinearProblem, Watch
@@ -115,9 +115,11 @@ def _is_hermitian(A: Any) -> bool | None:
         return None
     if hasattr(A, "tocsr"):
         return bool((A != A.conj().T).nnz == 0)
-    if isinstance(A, np.ndarray):
-        return bool(np.array_equal(A, A.conj().T))
-    return None
+    sparse = getattr(A, "is_sparse", False) or getattr(A, "is_sparse_csr", False)
+    if sparse or hasattr(A, "matvec") or not hasattr(A, "dtype"):
+        return None
+    a, _ = _arrays.array(A, "A")
+    return bool(np.array_equal(a, a.conj().T))
 
 
 def _is_positive(A: LinearOperator) -> bool:

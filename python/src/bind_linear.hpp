@@ -15,13 +15,16 @@ namespace ritz::python {
 template <class Options>
 Options read_options(const py::dict& given) {
   Options opt;
-  std::size_t used = 0;
+  py::set unknown(given);
   opt.visit([&]<class V>(const char* name, V& value) {
     if (!given.contains(name)) return;
     value = given[name].template cast<V>();
-    ++used;
+    unknown.attr("discard")(name);
   });
-  if (used != given.size()) throw py::type_error("an option is unknown to this method");
+  if (!unknown.empty()) {
+    throw py::type_error("this method has no option " +
+                         py::cast<std::string>(py::repr(*unknown.begin())));
+  }
   return opt;
 }
 

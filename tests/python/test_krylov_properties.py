@@ -242,6 +242,24 @@ def test_products_are_counted(method: Method) -> None:
             assert not result.verified
 
 
+@pytest.mark.parametrize("name", ["cg", "minres", "gmres", "bicgstab"])
+def test_products_in_double_precision_are_counted(name: str) -> None:
+    A = matrix("definite", 60, "f4")
+    count = {"f4": 0, "f8": 0}
+
+    def matvec(v: Any) -> Any:
+        count[v.dtype.str[1:]] += 1
+        return A.astype(v.dtype) @ v
+
+    op = ritz.LinearOperator((60, 60), matvec, symmetric=True)
+    result = getattr(ritz, name)(op, np.ones(60, "f4"), rtol=1e-10, x_dtype="f8")
+    assert result.converged
+    assert result.x.dtype == np.float64
+    assert true_residual(A, result.x, np.ones(60)) <= 1.01e-10 * 60**0.5
+    assert count["f8"] > 0
+    assert result.products.matvec == count["f4"] + count["f8"]
+
+
 @every_method
 def test_columns_end_as_they_would_alone(method: Method) -> None:
     n, k = 50, 4
@@ -301,6 +319,9 @@ def test_stepping_is_the_same_run(method: Method) -> None:
     assert steps.result.iterations == whole.iterations
     np.testing.assert_array_equal(steps.result.x, whole.x)
     np.testing.assert_array_equal(residuals, whole.history)
+
+    with pytest.raises(TypeError, match="no option"):
+        ritz.iterate(method.name, A, b, memory=3, ell=2)
 
     stopped = ritz.iterate(method.name, A, b, **options)
     for step in stopped:

@@ -50,6 +50,15 @@ def test_choice(A, known, method, words):
     assert np.linalg.norm(result.x - exact) <= 1e-5 * np.linalg.norm(exact)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_arrays_of_torch_are_looked_at():
+    torch = pytest.importorskip("torch")
+    b = torch.ones(N, dtype=torch.float64)
+    assert ritz.solve(torch.tensor(INDEFINITE), b).method == "minres"
+    assert ritz.solve(torch.tensor(GENERAL), b).method == "gmres"
+    assert ritz.solve(torch.tensor(GENERAL).to_sparse_csr(), b).method == "gmres"
+
+
 def test_options_and_columns_pass_through():
     B = np.random.default_rng(0).standard_normal((N, 3))
     together = ritz.solve(GENERAL, B, rtol=1e-9, maxiter=500, history=True)

@@ -98,6 +98,7 @@ class LinearRun : public Run<S, Op, P> {
     if (accumulate) {
       if (shift_ != 0.0)
         throw InvalidArgument("shift cannot be combined with x in double precision");
+      ++out_.products.apply;
       co_return accumulate(x, r);
     }
     co_await A.apply(x, r);
