@@ -37,6 +37,17 @@ bool each_once(Index parts) {
   return std::all_of(runs.begin(), runs.end(), [](const auto& r) { return r == 1; });
 }
 
+/// Returns when each of the `count` threads is inside a region. A thread that is still starting may
+/// hold the lock of AddressSanitizer's allocator, which GCC 12 does not hand over a fork as the
+/// C library does its own: the child would wait for that lock for ever.
+void meet(Index count) {
+  std::atomic<Index> arrived{0};
+  threads::parallel_for(count, [&](Index) {
+    ++arrived;
+    while (arrived < count) std::this_thread::yield();
+  });
+}
+
 TEST_CASE("every part runs once") {
   for (const Index count : {1, 2, 3, 7}) {
     const Threads several(count);
@@ -170,7 +181,7 @@ TEST_CASE("misuse is refused by name") {
 TEST_CASE("a forked child works, serially at first" *
           doctest::description("fork leaves only the calling thread")) {
   const Threads several(3);
-  CHECK(each_once(64));
+  meet(3);
   const pid_t child = fork();
   if (child == 0) {
     alarm(60);  // a child that hangs fails
@@ -195,7 +206,7 @@ TEST_CASE("a forked child works, serially at first" *
 
 TEST_CASE("a forked child may start threads of its own and exits cleanly" * doctest::skip()) {
   threads::set_num_threads(2);
-  CHECK(each_once(64));
+  meet(2);
   const pid_t child = fork();
   if (child == 0) {
     alarm(60);
