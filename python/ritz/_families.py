@@ -8,11 +8,12 @@ import numpy as np
 
 from ritz import _arrays
 from ritz._linear import (
-    _COMMON_DEFAULTS,
-    _result,
-    _watch,
     compiled_options,
     require_self_adjoint,
+    result_of,
+    watch_of,
+    with_defaults,
+    worst_of,
 )
 from ritz._nodes import Binding
 from ritz._run import LinearProblem
@@ -49,9 +50,7 @@ def _run(
     common: Common,
 ) -> R:
     """Solve for all values with the compiled method; x has a column for each."""
-    if unknown := common.keys() - _COMMON_DEFAULTS.keys():
-        raise TypeError(f"{method} has no option {min(unknown)!r}")
-    given: Common = {**_COMMON_DEFAULTS, **common}
+    given = with_defaults(method, common)
     alone = ("out", "workspace", "x_dtype", "batched", "block")
     for other, value in {**refused, **{o: given.get(o) for o in alone}}.items():
         if value is not None and value is not False:
@@ -61,7 +60,7 @@ def _run(
         require_self_adjoint(A, "A", method)
     compiled = compiled_options(method, {**options, "verify": given["verify"]})
     problem = LinearProblem(A, b, None)
-    watch = _watch(method, problem.framework, given)
+    watch = watch_of(method, problem.framework, given)
     with (
         Binding(problem.dtype, problem.framework) as bound,
         watch.running() as ending,
@@ -70,14 +69,10 @@ def _run(
         X, outcomes, outcome = solve(bound(A), problem.b, values, compiled, watch.monitor)
         x = problem.framework.from_numpy(X)
         columns = tuple(
-            _result(kind, x[:, j], method, one, problem.framework, None)
+            result_of(kind, x[:, j], method, one, problem.framework, None)
             for j, one in enumerate(outcomes)
         )
-        failed = [j for j, c in enumerate(columns) if not c.converged]
-        worst = columns[failed[0]] if failed else max(columns, key=lambda c: c.iterations)
-        text = worst.message
-        if failed:
-            text = f"{len(failed)} of {len(columns)} {name} failed; {name}[{failed[0]}]: {text}"
+        worst, text = worst_of(columns, name, name + "[{}]")
         account = {
             **worst.__dict__,
             **account_of(outcome, watch.history),

@@ -121,6 +121,13 @@ def preconditioner(M: Any, A: LinearOperator, user: str, self_adjoint: bool) -> 
     return m
 
 
+def with_defaults(method: str, common: Common) -> Common:
+    """Return the common options with the defaults of those not given."""
+    if unknown := common.keys() - _COMMON_DEFAULTS.keys():
+        raise TypeError(f"{method} has no option {min(unknown)!r}")
+    return {**_COMMON_DEFAULTS, **common}
+
+
 def compiled_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return checked options as the compiled method takes them; None leaves its default."""
     compiled = {}
@@ -148,9 +155,7 @@ def run(
 
     `needs` is what the method asks of A: "self-adjoint", "square", or "" for nothing.
     """
-    if unknown := common.keys() - _COMMON_DEFAULTS.keys():
-        raise TypeError(f"{method} has no option {min(unknown)!r}")
-    given: Common = {**_COMMON_DEFAULTS, **common}
+    given = with_defaults(method, common)
     if given["batched"]:
         shape = np.shape(b)
         if len(shape) != 2:
@@ -179,7 +184,7 @@ def run(
     if given["batched"] or _has_columns(b):
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
     problem = LinearProblem(A, b, x0, [M], given["out"])
-    watch = _watch(method, problem.framework, given)
+    watch = watch_of(method, problem.framework, given)
     with (
         lent(given["workspace"], method, problem.dtype) as memory,
         Binding(problem.dtype, problem.framework) as bound,
@@ -199,7 +204,7 @@ def run(
             wide,
         )
         solution = problem.framework.from_numpy(x) if wide else problem.solution(x)
-        ending.result = result = _result(
+        ending.result = result = result_of(
             kind, solution, method, outcome, problem.framework, watch.history
         )
     return result
@@ -224,7 +229,7 @@ def _has_columns(b: Any) -> bool:
     return len(shape) == 2 and shape[-1] != 1
 
 
-def _watch(method: str, framework: Framework, given: Common) -> Watch:
+def watch_of(method: str, framework: Framework, given: Common) -> Watch:
     return Watch(
         method,
         framework,
@@ -235,7 +240,7 @@ def _watch(method: str, framework: Framework, given: Common) -> Watch:
     )
 
 
-def _result(
+def result_of(
     kind: type[R],
     x: Any,
     method: str,
@@ -347,7 +352,7 @@ def _run_columns(
         if X0.shape != (n, k):
             raise ValueError(f"x0 has shape {np.shape(x0)}; the solution has {(n, k)}")
         start = np.asfortranarray(_arrays.cast(X0, dtype, "x0"))
-    watch = _watch(method, framework, given)
+    watch = watch_of(method, framework, given)
     monitors = [watch.column(j) for j in range(k)]
     with Binding(dtype, framework) as bound, watch.running() as ending:
         problem = (
@@ -365,7 +370,7 @@ def _run_columns(
             X, outcomes = bound.core.solve_columns(*problem, monitors, batched)
         x = framework.from_numpy(np.ascontiguousarray(X.T) if batched else X)
         columns = tuple(
-            _result(
+            result_of(
                 kind,
                 x[j] if batched else x[:, j],
                 method,
@@ -377,6 +382,17 @@ def _run_columns(
         )
         ending.result = result = _together(kind, x, method, columns, given["block"])
     return result
+
+
+def worst_of(columns: tuple[R, ...], what: str, one: str) -> tuple[R, str]:
+    """Return the first that failed, or the slowest, and the message of all."""
+    failed = [j for j, c in enumerate(columns) if not c.converged]
+    if not failed:
+        slowest = max(columns, key=lambda c: c.iterations)
+        return slowest, slowest.message
+    worst = columns[failed[0]]
+    where = one.format(failed[0])
+    return worst, f"{len(failed)} of {len(columns)} {what} failed; {where}: {worst.message}"
 
 
 def _together(kind: type[R], x: Any, method: str, columns: tuple[R, ...], shared: bool) -> R:
@@ -397,11 +413,7 @@ def _together(kind: type[R], x: Any, method: str, columns: tuple[R, ...], shared
             method=method,
             columns=columns,
         )
-    failed = [j for j, c in enumerate(columns) if not c.converged]
-    worst = columns[failed[0]] if failed else max(columns, key=lambda c: c.iterations)
-    text = worst.message
-    if failed:
-        text = f"{len(failed)} of {len(columns)} columns failed; column {failed[0]}: {text}"
+    worst, text = worst_of(columns, "columns", "column {}")
     products = [c.products.total for c in columns]
     preconditioned = [c.preconditioner_products for c in columns]
     account = {

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ritz import _arrays, _nodes
-from ritz._linear import compiled_options, preconditioner, solver
+from ritz._linear import compiled_options, preconditioner, result_of, solver
 from ritz._nodes import Binding
 from ritz._run import LinearProblem, Watch
 from ritz.general import gmres
 from ritz.leastsquares import lsmr
 from ritz.operators import LinearOperator, aslinearoperator
-from ritz.results import LinearResult, account_of, info_of
+from ritz.results import LinearResult
 from ritz.symmetric import cg, minres
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class Iterate(Iterator["Iterate"]):
         self._problem = problem
         self._method = method
         self._binding = Binding(problem.dtype, problem.framework).__enter__()
-        # The products of a run that is abandoned count as well.
-        weakref.finalize(self, self._binding.__exit__, None, None, None)
+        # At the end of the run, or of this: the products of one abandoned count as well.
+        self._close = weakref.finalize(self, self._binding.__exit__, None, None, None)
         self._watch = Watch(method, problem.framework, None, False, None, None)
         self._run: Any = problem.core.LinearSolve(
             method,
@@ -200,14 +200,12 @@ class Iterate(Iterator["Iterate"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._binding.__exit__(kind, error, traceback)
+        self._close()
 
     def _finish(self) -> None:
-        outcome = self._run.outcome()
-        account = account_of(outcome, None)
-        info = info_of(account["status"], account["iterations"])
-        self.result = LinearResult((self.x, info), **account, method=self._method)
-        self._binding.__exit__(None, None, None)
+        outcome, framework = self._run.outcome(), self._problem.framework
+        self.result = result_of(LinearResult, self.x, self._method, outcome, framework, None)
+        self._close()
 
 
 def iterate(

@@ -18,6 +18,14 @@ HARD = spd(N, 1e14)
 B = vector(N)
 
 
+@pytest.fixture(autouse=True)
+def _heed_interrupts():
+    """A suite that was started in the background has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_after(seconds):
     timer = threading.Timer(seconds, signal.raise_signal, [signal.SIGINT])
     timer.start()

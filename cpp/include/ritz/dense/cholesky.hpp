@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "ritz/core/types.hpp"
 #include "ritz/core/view.hpp"
@@ -12,8 +13,6 @@ namespace ritz::dense {
 template <class W>
 bool cholesky(BlockView<W> A) {
   const Index n = A.rows;
-  double largest = 0.0;
-  for (Index j = 0; j < n; ++j) largest = std::max(largest, std::real(A(j, j)));
   for (Index j = 0; j < n; ++j) {
     double pivot = std::real(A(j, j));
     const double before = pivot;
@@ -29,7 +28,7 @@ bool cholesky(BlockView<W> A) {
       A(i, j) = sum / root;
     }
   }
-  return largest > 0.0 || n == 0;
+  return true;
 }
 
 /// B = A⁻¹ B from the L of A.

@@ -7,6 +7,7 @@
 
 #include <complex>
 
+#include "ritz/krylov/arnoldi.hpp"
 #include "ritz/krylov/block_run.hpp"
 
 namespace ritz {
@@ -21,20 +22,19 @@ struct BlockGmresWorkspace {
   void prepare(S& space, Index n, Index k, Index restart, bool preconditioned) {
     const Index columns = (restart + 1) * k;
     arena.begin(space, (columns + (preconditioned ? 2 * k : 0)) * Arena<S>::padded(n) +
-                           2 * Arena<S>::padded(Arena<S>::slot_elements(columns)));
+                           Arena<S>::padded(Arena<S>::slot_elements(2 * columns)));
     V = arena.block(n, columns);
     if (preconditioned) {
       Z = arena.block(n, k);
       Y = arena.block(n, k);
     }
-    h = arena.slots(columns);
-    g = arena.slots(columns);
+    h = arena.slots(2 * columns);
   }
   std::size_t bytes() const { return arena.bytes(); }
 
   Arena<S> arena;
   BlockView<typename S::Value> V, Z, Y;
-  std::span<WideOf<typename S::Value>> h, g;
+  std::span<WideOf<typename S::Value>> h;
 };
 
 /// The plane rotation [c s; −s̄ c] that takes (a, b) to (r, 0); c is real.
@@ -77,9 +77,10 @@ void block_gmres(S& space, const Op& A, BlockView<const typename S::Value> B,
   const double drop = 64.0 * std::numeric_limits<RealOf<T>>::epsilon();
   BlockRun<S, Op> run(space, A, B, X, opt, monitor, outcomes);
   ws.prepare(space, n, k, restart, preconditioned);
-  auto& [arena, V, Z, Y, h, g] = ws;
+  auto& [arena, V, Z, Y, h] = ws;
   SmallMatrix<Wide> R, G, first;
   std::vector<PlaneRotation<Wide>> rotations;
+  std::vector<Wide> coefficients(static_cast<std::size_t>(2 * V.cols));
   std::vector<double> norms(static_cast<std::size_t>(k));
 
   const auto precondition = [&](BlockView<T> in, BlockView<T> out) {
@@ -118,15 +119,9 @@ void block_gmres(S& space, const Op& A, BlockView<const typename S::Value> B,
         const auto many = static_cast<std::size_t>(next);
         const auto basis = BlockView<const T>(V.columns(0, next));
         const double before = space.read(space.norm2(w));
-        space.project(basis, w, h.first(many));
-        space.subtract_project(basis, h.first(many), w, g.first(many));
-        const double after = space.read(space.subtract_norm2(basis, g.first(many), w));
-        std::vector<Wide> correction(many);
-        space.read(h.first(many), column.first(many));
-        space.read(g.first(many), correction);
-        for (std::size_t i = 0; i < many; ++i) column[i] += correction[i];
-        if (after > drop * drop * before) {
-          const double norm = std::sqrt(after);
+        const double norm = orthogonalize(space, basis, w, h, std::span(coefficients));
+        std::copy_n(coefficients.begin(), many, column.begin());
+        if (norm * norm > drop * drop * before) {
           column[many] = norm;
           space.axpby(1.0 / norm, w, 0.0, V.column(next));
           ++next;

@@ -5,13 +5,13 @@
 // 1952. Model decrease: Strakoš, Tichý: On error estimation in the conjugate gradient method and
 // why it works in finite precision computations. ETNA 13, 2002. Quadratic stop: Nash, Sofer:
 // Assessing a search direction within a truncated-Newton method. Oper. Res. Lett. 9, 1990.
-// Radius: Steihaug: The conjugate gradient method and trust regions in large scale optimization.
-// SIAM J. Numer. Anal. 20, 1983.
+// Radius: see boundary.hpp.
 #pragma once
 
 #include <cmath>
 #include <limits>
 
+#include "ritz/krylov/boundary.hpp"
 #include "ritz/krylov/linear_run.hpp"
 #include "ritz/krylov/residual_gap.hpp"
 
@@ -83,10 +83,9 @@ struct Cg {
     auto& space = run.space;
     auto& [frames, arena, r, p, q, z] = ws;
     const auto x = run.x;
-    const double radius2 = opt.radius * opt.radius;
-    const bool bounded = radius2 != INFINITY;
+    Boundary boundary(opt.radius);
+    const bool bounded = static_cast<bool>(boundary);
     check_tolerance("quadratic_rtol", opt.quadratic_rtol);
-    if (!(opt.radius > 0.0)) throw InvalidArgument("radius must be positive");
     if (bounded && run.M && opt.warm_start) {
       throw InvalidArgument("radius with M cannot start from x0: its norm takes M⁻¹");
     }
@@ -96,8 +95,8 @@ struct Cg {
     if (!reads_all) out.model_decrease = Iteration::kNone;
     ResidualGap gap(std::numeric_limits<RealOf<typename R::T>>::epsilon());
     double norm_a = 0.0, norm_x = 0.0;  // as last measured
-    // ‖x‖², Re ⟨x, p⟩ and ‖p‖² in the norm of the radius, by their recurrences.
-    double xx = 0.0, xp = 0.0, pp = 0.0;
+    // Re ⟨x, p⟩ and ‖p‖² in the norm of the radius, by their recurrences.
+    double xp = 0.0, pp = 0.0;
 
     while (co_await run.residual(r)) {
       auto rz = space.norm2(r);
@@ -117,8 +116,7 @@ struct Cg {
       if (bounded) {
         pp = space.read(rz);
         xp = space.read(space.real_dot(x, r));
-        if (!run.M) xx = space.read(space.norm2(x));
-        if (xx > radius2) throw InvalidArgument("x0 lies outside the radius");
+        if (!run.M) boundary.start(run.norm(space.norm2(x)));
       }
 
       bool again = true;
@@ -127,11 +125,10 @@ struct Cg {
         const auto pq = space.real_dot(p, q);
         if (bounded) {
           const double curvature = space.read(pq), alpha = space.read(rz) / curvature;
-          const double xx_next = xx + alpha * (2.0 * xp + alpha * pp);
-          if (std::isfinite(curvature) && (curvature <= 0.0 || xx_next >= radius2)) {
-            // x + τp meets the boundary; the root that does not cancel.
-            const double root = std::sqrt(xp * xp + pp * (radius2 - xx));
-            const double tau = xp > 0.0 ? (radius2 - xx) / (xp + root) : (root - xp) / pp;
+          const bool leaves =
+              std::isfinite(curvature) && (curvature <= 0.0 || boundary.reached_by(alpha, xp, pp));
+          if (leaves) {
+            const double tau = boundary.share(1.0, xp, pp);
             space.axpby(tau, p, 1.0, x);
             out.residual = run.norm(space.axpy_norm2(-tau, q, r));
             out.model_decrease += tau * (space.read(rz) - tau * curvature / 2.0);
@@ -140,7 +137,6 @@ struct Cg {
             run.end(curvature <= 0.0 ? Status::negative_curvature : Status::boundary);
             co_return;
           }
-          xx = xx_next;
           xp += alpha * pp;
         }
         auto rr = space.axpy_norm2(-ratio(rz, pq), q, r);  // r −= αq

@@ -14,6 +14,9 @@
 
 #include "ritz/krylov/cg.hpp"
 #include "ritz/krylov/families.hpp"
+#include "ritz/op/algebra.hpp"
+#include "ritz/op/counted.hpp"
+#include "ritz/op/operator_ref.hpp"
 
 namespace ritz {
 
@@ -232,8 +235,9 @@ Outcome cg_shifts(S& space, const Op& A, VectorView<const typename S::Value> b,
     rest.max_iterations = std::max<Index>(limit - out.iterations, 1);
     rest.warm_start = true;
     const Continued part{&monitor, &clock, A_.counts, iterations};
-    const ShiftedRef<S, Op> shifted{&space, &A_, shifts[j]};
+    const Shifted<S, OperatorRef<T>> shifted(space, OperatorRef<T>(A), shifts[j]);
     const CgOutcome finished = cg(space, shifted, b, x, ws.cg, rest, part.monitor());
+    A_.counts += finished.products;
     iterations += finished.iterations;
     out.status = finished.status;
     out.iterations += finished.iterations;

@@ -6,8 +6,6 @@
 #include <span>
 
 #include "ritz/core/monitor.hpp"
-#include "ritz/op/counted.hpp"
-#include "ritz/space/concept.hpp"
 
 namespace ritz {
 
@@ -64,21 +62,6 @@ struct Continued {
     left.timeout -= clock->seconds();
     left.max_products -= products.total();
     return left;
-  }
-};
-
-/// A + σ I by reference.
-template <Space S, class Op>
-struct ShiftedRef {
-  S* space;
-  Counted<Op>* a;
-  double sigma;
-
-  Index rows() const { return a->rows(); }
-  Index cols() const { return a->cols(); }
-  void apply(VectorView<const typename S::Value> x, VectorView<typename S::Value> y) const {
-    a->apply(x, y);
-    space->axpby(sigma, x, 1.0, y);
   }
 };
 
