@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Any
 from ritz import _core
 from ritz._core import CallbackFailed, num_threads, set_num_threads
 from ritz.eigen import eigsh
+from ritz.elementary import block, diagonal, identity
 from ritz.functions import trace
 from ritz.general import Recycle, bicgstab, bicgstabl, fgmres, gcrodr, gmres, idrs
+from ritz.jacobians import GaussNewton, Jacobian
 from ritz.leastsquares import cgls, craig, lsmr, lsqr
 from ritz.native import native_operator
-from ritz.operators import (
-    GaussNewton,
-    Jacobian,
-    LinearOperator,
-    aslinearoperator,
-    block,
-    diagonal,
-    identity,
-)
+from ritz.operators import LinearOperator, aslinearoperator
 from ritz.optimize import EvaluationFailed, least_squares, minimize
 from ritz.results import (
     Counts,
@@ -44,14 +38,26 @@ from ritz.symmetric import SymmetricResult, cg, cr, fcg, minres, minres_qlp, sym
 from ritz.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ritz import checks, losses, monitors, precond
+    from ritz import checks, curvature, losses, monitors, precond
     from ritz.checks import Report, check
+    from ritz.curvature.closures import Closures
+    from ritz.curvature.distance import function_space_distance
+    from ritz.curvature.gauss_newton import fisher, gauss_newton, gradient_covariance
+    from ritz.curvature.hessian import hessian
+    from ritz.curvature.kfac import Kfac, kfac
+    from ritz.curvature.linearization import Linearization, jacobian, linearize
+    from ritz.curvature.ntk import ntk
+    from ritz.curvature.operator import Curvature
+    from ritz.curvature.output_loss import OutputLoss
+    from ritz.curvature.parameters import Parameters, StaleError, activation, select
 
 __version__: str = _core.version
 
 __all__ = [
     "CallbackFailed",
+    "Closures",
     "Counts",
+    "Curvature",
     "EigshResult",
     "Estimate",
     "EvaluationFailed",
@@ -59,17 +65,23 @@ __all__ = [
     "Iterate",
     "Iteration",
     "Jacobian",
+    "Kfac",
     "LeastSquaresResult",
     "LeastSquaresSolution",
     "LinearOperator",
     "LinearResult",
+    "Linearization",
+    "OutputLoss",
+    "Parameters",
     "Recycle",
     "Report",
     "Result",
+    "StaleError",
     "Status",
     "SymmetricResult",
     "Workspace",
     "__version__",
+    "activation",
     "aslinearoperator",
     "bicgstab",
     "bicgstabl",
@@ -80,16 +92,25 @@ __all__ = [
     "checks",
     "cr",
     "craig",
+    "curvature",
     "diagonal",
     "eigsh",
     "fcg",
     "fgmres",
+    "fisher",
+    "function_space_distance",
+    "gauss_newton",
     "gcrodr",
     "gmres",
+    "gradient_covariance",
+    "hessian",
     "identity",
     "idrs",
     "iterate",
+    "jacobian",
+    "kfac",
     "least_squares",
+    "linearize",
     "losses",
     "lsmr",
     "lsqr",
@@ -98,8 +119,10 @@ __all__ = [
     "minres_qlp",
     "monitors",
     "native_operator",
+    "ntk",
     "num_threads",
     "precond",
+    "select",
     "set_num_threads",
     "solve",
     "symmlq",
@@ -108,6 +131,25 @@ __all__ = [
 
 # Imported when first asked for.
 _LAZY = {
+    "curvature": "",
+    "Closures": "ritz.curvature",
+    "Curvature": "ritz.curvature",
+    "Kfac": "ritz.curvature",
+    "Linearization": "ritz.curvature",
+    "OutputLoss": "ritz.curvature",
+    "Parameters": "ritz.curvature",
+    "StaleError": "ritz.curvature",
+    "activation": "ritz.curvature",
+    "fisher": "ritz.curvature",
+    "function_space_distance": "ritz.curvature",
+    "gauss_newton": "ritz.curvature",
+    "gradient_covariance": "ritz.curvature",
+    "hessian": "ritz.curvature",
+    "jacobian": "ritz.curvature",
+    "kfac": "ritz.curvature",
+    "linearize": "ritz.curvature",
+    "ntk": "ritz.curvature",
+    "select": "ritz.curvature",
     "jax": "",
     "precond": "",
     "scipy": "",

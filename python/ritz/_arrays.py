@@ -32,7 +32,7 @@ _CORES: dict[np.dtype[Any], Any] = {
     np.dtype(np.complex64): _core.c8,
     np.dtype(np.complex128): _core.c16,
 }
-_NATIVE = {dtype.name: dtype for dtype in _CORES}
+NATIVE = {dtype.name: dtype for dtype in _CORES}
 INT64_MAX = 2**63 - 1
 
 
@@ -102,8 +102,8 @@ def element_type(dtype: Any, name: str) -> np.dtype[Any]:
         raise TypeError(f"{name} has dtype {dtype!r}, which is no element type") from None
     if d.kind in "biu":
         return np.dtype(np.float64)
-    if d.name in _NATIVE:
-        return _NATIVE[d.name]
+    if d.name in NATIVE:
+        return NATIVE[d.name]
     advice = {
         "float16": "cast it to float32",
         "bfloat16": "cast it to float32",

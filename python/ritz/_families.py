@@ -60,7 +60,7 @@ def _run(
         require_self_adjoint(A, "A", method)
     compiled = compiled_options(method, {**options, "verify": given["verify"]})
     problem = LinearProblem(A, b, None)
-    watch = watch_of(method, problem.framework, given)
+    watch = watch_of(method, problem.framework, given, problem.tree)
     with (
         Binding(problem.dtype, problem.framework) as bound,
         watch.running() as ending,
@@ -69,7 +69,7 @@ def _run(
         X, outcomes, outcome = solve(bound(A), problem.b, values, compiled, watch.monitor)
         x = problem.framework.from_numpy(X)
         columns = tuple(
-            result_of(kind, x[:, j], method, one, problem.framework, None)
+            result_of(kind, problem.vector(X[:, j]), method, one, problem.vector, None)
             for j, one in enumerate(outcomes)
         )
         worst, text = worst_of(columns, name, name + "[{}]")

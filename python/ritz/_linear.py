@@ -16,6 +16,7 @@ from ritz._run import Callbacks, LinearProblem, Watch
 from ritz.frameworks import Framework
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import Counts, LinearResult, Status, account_of, info_of
+from ritz.trees import Structure
 from ritz.workspace import Workspace, lent
 
 if TYPE_CHECKING:
@@ -171,20 +172,26 @@ def run(
         require_square(A, "A", method)
     if M is not None:
         M = preconditioner(M, A, method, needs == "self-adjoint" and method not in _FLEXIBLE)
+    if given["x_dtype"] is not None and options.get("radius") is not None:
+        raise ValueError(
+            "radius cannot be combined with x_dtype: the norm of an x that is kept in another "
+            "precision is not followed; leave one of them out"
+        )
     compiled = compiled_options(method, {**options, "verify": given["verify"]})
     if x0 is not None:
         compiled["warm_start"] = True
-    if given["block"] and (method not in _BLOCK_METHODS or given["batched"] or not _has_columns(b)):
+    columns = _has_columns(A, b)
+    if given["block"] and (method not in _BLOCK_METHODS or given["batched"] or not columns):
         raise ValueError(
             f"block=True is for b of shape (n, k) and {', '.join(_BLOCK_METHODS)}; {method} "
             f"was given b of shape {np.shape(b)}"
         )
     if given["block"]:
         A, compiled = _for_blocks(A, compiled)
-    if given["batched"] or _has_columns(b):
+    if given["batched"] or columns:
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
     problem = LinearProblem(A, b, x0, [M], given["out"])
-    watch = watch_of(method, problem.framework, given)
+    watch = watch_of(method, problem.framework, given, problem.tree)
     with (
         lent(given["workspace"], method, problem.dtype) as memory,
         Binding(problem.dtype, problem.framework) as bound,
@@ -203,9 +210,9 @@ def run(
             problem.out,
             wide,
         )
-        solution = problem.framework.from_numpy(x) if wide else problem.solution(x)
+        solution = problem.vector(x) if wide else problem.solution(x)
         ending.result = result = result_of(
-            kind, solution, method, outcome, problem.framework, watch.history
+            kind, solution, method, outcome, problem.vector, watch.history
         )
     return result
 
@@ -223,13 +230,17 @@ def _for_blocks(
     return A, options
 
 
-def _has_columns(b: Any) -> bool:
+def _has_columns(A: LinearOperator, b: Any) -> bool:
     """Whether b holds several right-hand sides; (n, 1) counts as a vector, as in SciPy."""
+    if A.codomain is not None and A.codomain.holds(b):
+        return False
     shape = tuple(getattr(b, "shape", ()))
     return len(shape) == 2 and shape[-1] != 1
 
 
-def watch_of(method: str, framework: Framework, given: Common) -> Watch:
+def watch_of(
+    method: str, framework: Framework, given: Common, tree: Structure | None = None
+) -> Watch:
     return Watch(
         method,
         framework,
@@ -237,6 +248,7 @@ def watch_of(method: str, framework: Framework, given: Common) -> Watch:
         given["history"],
         given["timeout"],
         given["max_products"],
+        tree,
     )
 
 
@@ -245,13 +257,13 @@ def result_of(
     x: Any,
     method: str,
     outcome: dict[str, Any],
-    framework: Framework,
+    vector: Callable[[npt.NDArray[Any]], Any],
     history: npt.NDArray[np.float64] | None,
 ) -> R:
     account = account_of(outcome, history)
     more = {name: value for name, value in outcome.items() if name not in _ACCOUNT}
     if "direction" in more:
-        more["direction"] = framework.from_numpy(more["direction"])
+        more["direction"] = vector(more["direction"])
     info = info_of(account["status"], account["iterations"])
     return kind((x, info), **account, method=method, **more)
 
@@ -375,7 +387,7 @@ def _run_columns(
                 x[j] if batched else x[:, j],
                 method,
                 outcome,
-                framework,
+                framework.from_numpy,
                 monitor.history if given["history"] else None,
             )
             for j, (outcome, monitor) in enumerate(zip(outcomes, monitors, strict=True))

@@ -15,6 +15,7 @@ from ritz.frameworks import Framework
 from ritz.frameworks.numpy import NUMPY
 from ritz.operators import LinearOperator, framework_of_operator, memory_of, working_dtype
 from ritz.results import Iteration, Result
+from ritz.trees import Structure
 
 Callback: TypeAlias = Callable[[Iteration], Any]
 Callbacks: TypeAlias = Callback | Sequence[Callback] | None
@@ -31,6 +32,7 @@ class Watch:
         history: bool,
         timeout: float | None,
         max_products: int | None,
+        tree: Structure | None = None,
     ) -> None:
         self._method = method
         if callback is None:
@@ -43,6 +45,7 @@ class Watch:
             if not callable(f):
                 raise TypeError(f"callback is {f!r}; pass a function of one ritz.Iteration")
         self._framework = framework
+        self._tree = tree
         self._history = bool(history)
         self._timeout = math.inf if timeout is None else _arrays.nonnegative(timeout, "timeout")
         self._max_products = (
@@ -63,7 +66,7 @@ class Watch:
         )
 
     def _call(self, state: _core.Iteration, column: int) -> bool:
-        now = Iteration(state, self._framework, column)
+        now = Iteration(state, self._framework, column, self._tree)
         for f in self._callbacks:
             answer = f(now)
             self._stopped |= isinstance(answer, bool | np.bool_) and bool(answer)
@@ -97,11 +100,23 @@ class Ending:
 
 def setting(A: LinearOperator, like: Any) -> tuple[Framework, np.dtype[Any]]:
     """Return the framework and element type of a run that no vector sets."""
+    if like is None and A.domain is not None:
+        dtype = A.dtype if A.has_dtype else A.domain.dtype
+        return framework_of_operator(A) or A.domain.framework, dtype
     if like is None:
         return framework_of_operator(A) or NUMPY, working_dtype([A], [])
     framework = _arrays.framework_of(like, "like")
     element = _arrays.element_type(framework.to_numpy(like, "like").dtype, "like")
     return framework, A.dtype if A.has_dtype else element
+
+
+def tree_of_solution(A: LinearOperator, b: Any, x0: Any) -> Structure | None:
+    """Return the structure that x has as a tree, if b or x0 came as one."""
+    if A.domain is None:
+        return None
+    given = ((A.codomain, b), (A.domain, x0))
+    came = any(s is not None and v is not None and s.holds(v) for s, v in given)
+    return A.domain if came else None
 
 
 class LinearProblem:
@@ -117,6 +132,14 @@ class LinearProblem:
     ) -> None:
         m, n = A.shape
         whom = f"A of shape {A.shape}"
+        #: What x is as a tree, if b or x0 came as one.
+        self.tree = tree_of_solution(A, b, x0)
+        if self.tree is not None and out is not None:
+            raise ValueError("out cannot be combined with a tree; take x from the result")
+        if A.codomain is not None:
+            b = A.codomain.flat(b)
+        if A.domain is not None and x0 is not None:
+            x0 = A.domain.flat(x0)
         b_, self.framework = _arrays.vector(b, "b", m, whom)
         self.dtype = working_dtype([A, *others], [b_.dtype])
         self.b = _arrays.cast(b_, self.dtype, "b")
@@ -139,6 +162,10 @@ class LinearProblem:
         """The compiled methods for this element type."""
         return _arrays.core(self.dtype)
 
+    def vector(self, x: npt.NDArray[Any]) -> Any:
+        """Return a vector like x as the kind of array or tree that b is."""
+        return self.framework.from_numpy(x) if self.tree is None else self.tree.unflatten(x)
+
     def solution(self, x: npt.NDArray[Any]) -> Any:
-        """Return x as the kind of array that b is, or `out`."""
-        return self.framework.from_numpy(x) if self._out is None else self._out
+        """Return x as the kind of array or tree that b is, or `out`."""
+        return self.vector(x) if self._out is None else self._out

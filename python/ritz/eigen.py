@@ -48,7 +48,7 @@ def eigsh(
         Eigenpairs wanted, at most n.
     which : {"LA", "SA", "LM"}
         The largest, the smallest, or those of largest magnitude.
-    v0 : array (n,), optional
+    v0 : array (n,) or tree, optional
         The starting vector; by default random, from `seed`.
     ncv : int, optional
         Basis vectors, by default max(2k + 1, 20).
@@ -73,7 +73,8 @@ def eigsh(
     -------
     EigshResult
         The tuple (w, V), w ascending of shape (k,), V of shape (n, k), with `residuals`, `bounds`
-        and an account of the run. Pairs that a stopped run did not reach are NaN.
+        and an account of the run. Pairs that a stopped run did not reach are NaN. V is one array
+        also for trees: `A.domain.unflatten(V[:, j])` is a column as a tree.
 
     Raises
     ------
@@ -104,6 +105,7 @@ def eigsh(
     start = None
     framework, dtype = setting(A, like)
     if v0 is not None:
+        v0 = v0 if A.domain is None else A.domain.flat(v0)
         start, framework = _arrays.vector(v0, "v0", n, f"A of shape {A.shape}")
         dtype = working_dtype([A], [start.dtype])
         start = _arrays.cast(start, dtype, "v0")

@@ -372,7 +372,7 @@ def gcrodr(
         if common.get("workspace") is not None:
             raise ValueError("workspace cannot be combined with recycle, which holds one")
         A = aslinearoperator(A)
-        right, _ = _arrays.array(b, "b")
+        right, _ = _arrays.array(b if A.codomain is None else A.codomain.flat(b), "b")
         if common.get("batched") or (right.ndim == 2 and right.shape[1] != 1):
             raise ValueError(f"recycle is for one right-hand side; b has shape {right.shape}")
         M = None if M is None else aslinearoperator(M, "M")

@@ -8,6 +8,7 @@ import numpy as np
 
 from ritz import _arrays, _families
 from ritz._linear import preconditioner, run, solver
+from ritz._run import tree_of_solution
 from ritz.operators import aslinearoperator, working_dtype
 from ritz.results import Counts, LeastSquaresSolution, LinearResult
 
@@ -41,7 +42,10 @@ def _right_preconditioned(
     N = preconditioner(M, A, method, False)
     damp = _arrays.nonnegative(options["damp"], "damp")
     n = A.shape[1]
-    B, framework = _arrays.array(b, "b")
+    tree = tree_of_solution(A, b, x0)
+    if tree is not None and common.get("out") is not None:
+        raise ValueError("out cannot be combined with a tree; take x from the result")
+    B, framework = _arrays.array(b if A.codomain is None else A.codomain.flat(b), "b")
     dtype = working_dtype([A, N], [B.dtype])
     B = _arrays.cast(B, dtype, "b")
     if B.ndim == 2 and B.shape[1] == 1:  # a vector, as in SciPy
@@ -49,6 +53,7 @@ def _right_preconditioned(
     r = B
     start = np.zeros((n, *B.shape[1:]), dtype)
     if x0 is not None:
+        x0 = x0 if A.domain is None else A.domain.flat(x0)
         given = _arrays.cast(_arrays.array(x0, "x0")[0], dtype, "x0")
         if given.size != start.size or given.shape[0] != n:
             raise ValueError(f"x0 has shape {given.shape}; the solution has {start.shape}")
@@ -67,7 +72,7 @@ def _right_preconditioned(
     right = framework.from_numpy(np.array(r, order="C"))
     found = run(method, stacked @ N, right, None, None, inner, LeastSquaresSolution, **inside)
     x = start + framework.to_numpy(N @ found.x, "M y")
-    solution = framework.from_numpy(x)
+    solution = framework.from_numpy(x) if tree is None else tree.unflatten(x)
     if (out := common.get("out")) is not None:
         _arrays.destination(out, "out", n, dtype, [("b", B), ("x0", start)])[...] = x
         solution = out

@@ -1,4 +1,4 @@
-"""Linear operators: from closures, arrays, sparse matrices and compiled functions, and algebra.
+"""Linear operators: what they are, their products and their algebra.
 
 An operator here is a description. A solver binds it for the element type and the array framework of
 its run, which makes compiled nodes out of it; products are counted by those nodes.
@@ -7,27 +7,21 @@ its run, which makes compiled nodes out of it; products are counted by those nod
 from __future__ import annotations
 
 import numbers
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ritz import _arrays, _nodes
+from ritz import _arrays, _conversion, _nodes, _selection
 from ritz._nodes import Binding, Closure
 from ritz.frameworks import Framework
 from ritz.frameworks.numpy import NUMPY
 from ritz.results import Counts
+from ritz.trees import Structure
 
-__all__ = [
-    "GaussNewton",
-    "Jacobian",
-    "LinearOperator",
-    "aslinearoperator",
-    "block",
-    "diagonal",
-    "identity",
-]
+__all__ = ["LinearOperator", "aslinearoperator"]
 
 
 class LinearOperator:
@@ -56,13 +50,19 @@ class LinearOperator:
         True: A equals its adjoint, so that `rmatvec` is `matvec`. False: it does not, and methods
         that need it to refuse. None: not known.
     framework : {"numpy", "torch", "jax"}, optional
-        The kind of array that the closures take, whatever vectors come. None: that of the vectors.
+        The kind of array that the closures take, whatever vectors come. None: that of `domain` if
+        it is of torch or JAX, else that of the vectors.
+    domain, codomain : Structure or tree of arrays, optional
+        What x and A x are as trees, for example a model's parameters; see `ritz.trees.Structure`.
+        The closures take flat vectors all the same. For a symmetric A one stands for both.
 
     Notes
     -----
     `A @ x` and `A.T @ u` take vectors and 2-d blocks of NumPy, torch and JAX and return the same
-    kind. Operators combine by `+`, `-`, `*` with scalars, `@`, `.T`, `.H`, `.shifted(mu)`,
-    `.damped(lam)` and `ritz.block`. `.counts` are the products made so far.
+    kind; with a `domain` and a `codomain` they take such trees as well and return trees, and so do
+    the solvers. Operators combine by `+`, `-`, `*` with scalars, `@`, `**`, `.T`, `.H`,
+    `A + mu` (μ I added), `.damped(lam)`, `A[rows, cols]` and `ritz.block`. `.counts` are the
+    products made so far.
 
     Raises
     ------
@@ -83,6 +83,8 @@ class LinearOperator:
     _counter: _nodes.Counter
     shape: tuple[int, int]
     symmetric: bool | None
+    domain: Structure | None
+    codomain: Structure | None
 
     def __init__(
         self,
@@ -96,54 +98,76 @@ class LinearOperator:
         out: bool = False,
         symmetric: bool | None = None,
         framework: str | Framework | None = None,
+        domain: Any = None,
+        codomain: Any = None,
     ) -> None:
         m, n = _arrays.shape_pair(shape)
         functions = (matvec, rmatvec, matmat, rmatmat)
-        names = ("matvec", "rmatvec", "matmat", "rmatmat")
-        _check_closures(names, functions)
+        _conversion.check_closures(_conversion.METHODS, functions)
         if matvec is None and matmat is None:
             raise TypeError("matvec is missing; pass a function x -> A x, or matmat")
         if symmetric and m != n:
             raise ValueError(f"symmetric is True, but the shape is {(m, n)}; only a square one can")
         if symmetric and rmatvec is None and rmatmat is None:
             functions = (matvec, matvec, matmat, matmat)
-        self._set_closures((m, n), functions, dtype, framework, out, "", symmetric)
+        self._set_closures(
+            (m, n), functions, dtype, framework, out, "", domain, codomain, symmetric
+        )
 
     def _set_closures(
         self,
         shape: tuple[int, int],
-        functions: tuple[Closure | None, Closure | None, Closure | None, Closure | None],
+        functions: _conversion.Functions,
         dtype: Any,
         framework: str | Framework | None,
         out: bool,
         name: str,
+        domain: Any,
+        codomain: Any,
         symmetric: bool | None = None,
     ) -> None:
-        kind = None if framework is None else _arrays.framework_named(framework)
-        if kind is None and dtype is not None:
-            kind = _arrays.framework_of_dtype(dtype)
-        if kind is None:
-            kind = next((k for f in functions if (k := _arrays.framework_of_function(f))), None)
-        element = None if dtype is None else _arrays.element_type(dtype, "dtype")
-        self._set(
-            _nodes.Closures(shape, functions, element, kind, bool(out), name), shape, symmetric
-        )
+        domain = _structure(domain, "domain", shape[1])
+        codomain = _structure(codomain, "codomain", shape[0])
+        if symmetric:
+            domain, codomain = domain or codomain, codomain or domain
+        if framework is None and domain is not None and domain.framework is not NUMPY:
+            framework = domain.framework
+        node = _conversion.node_of_closures(shape, functions, dtype, framework, bool(out), name)
+        self._set(node, shape, symmetric, domain, codomain)
 
     def _set(
-        self, node: _nodes.Node, shape: tuple[int, int], symmetric: bool | None = None
+        self,
+        node: _nodes.Node,
+        shape: tuple[int, int],
+        symmetric: bool | None = None,
+        domain: Structure | None = None,
+        codomain: Structure | None = None,
     ) -> None:
         self._node = node
         self._counter = _nodes.Counter()
         self.shape = shape
         self.symmetric = symmetric
+        self.domain = domain
+        self.codomain = codomain
 
     @staticmethod
     def _of(
-        node: _nodes.Node, shape: tuple[int, int], symmetric: bool | None = None
+        node: _nodes.Node,
+        shape: tuple[int, int],
+        symmetric: bool | None = None,
+        domain: Structure | None = None,
+        codomain: Structure | None = None,
     ) -> LinearOperator:
         self = LinearOperator.__new__(LinearOperator)
-        self._set(node, shape, symmetric)
+        self._set(node, shape, symmetric, domain, codomain)
         return self
+
+    def _like(self, node: _nodes.Node, symmetric: bool | None) -> LinearOperator:
+        return LinearOperator._of(node, self.shape, symmetric, self.domain, self.codomain)
+
+    def _swapped(self, node: _nodes.Node, symmetric: bool | None = None) -> LinearOperator:
+        m, n = self.shape
+        return LinearOperator._of(node, (n, m), symmetric, self.codomain, self.domain)
 
     # ------------------------------------------------------------------------------- what it is
 
@@ -176,6 +200,10 @@ class LinearOperator:
     # --------------------------------------------------------------------------------- products
 
     def _apply(self, x: Any, adjoint: bool, what: str = "x") -> Any:
+        into, outof = (self.domain, self.codomain) if adjoint else (self.codomain, self.domain)
+        tree = outof is not None and outof.holds(x)
+        if outof is not None:
+            x = outof.flat(x)
         a, framework = _arrays.array(x, what)
         size = self.shape[0] if adjoint else self.shape[1]
         if a.ndim not in (1, 2) or a.shape[0] != size:
@@ -193,18 +221,26 @@ class LinearOperator:
             else:
                 a = np.ascontiguousarray(a)
                 y = op.apply_adjoint(a) if adjoint else op.apply(a)
-        return framework.from_numpy(y)
+        return into.unflatten(y) if tree and into is not None else framework.from_numpy(y)
+
+    def _times(self, right: LinearOperator) -> LinearOperator:
+        return LinearOperator._of(
+            _nodes.Product(self, right),
+            (self.shape[0], right.shape[1]),
+            domain=right.domain,
+            codomain=self.codomain,
+        )
 
     def __matmul__(self, other: Any) -> Any:
-        if isinstance(other, LinearOperator) or _is_operator(other):
-            right = aslinearoperator(other, "the right operand")
-            return LinearOperator._of(_nodes.Product(self, right), (self.shape[0], right.shape[1]))
+        if isinstance(other, LinearOperator) or _conversion.is_operator(other):
+            return self._times(aslinearoperator(other, "the right operand"))
         return self._apply(other, False)
 
     def __rmatmul__(self, other: Any) -> Any:
-        if _is_operator(other):
-            left = aslinearoperator(other, "the left operand")
-            return LinearOperator._of(_nodes.Product(left, self), (left.shape[0], self.shape[1]))
+        if _conversion.is_operator(other):
+            return aslinearoperator(other, "the left operand")._times(self)
+        if self.codomain is not None and self.codomain.holds(other):
+            return self.T._apply(other, False)
         if not hasattr(other, "ndim"):
             other = np.asarray(other)
         x = other if other.ndim == 1 else other.T
@@ -214,11 +250,11 @@ class LinearOperator:
     dot = __matmul__
 
     def matvec(self, x: Any) -> Any:
-        """Return A x for x of shape (n,) or (n, 1)."""
+        """Return A x for x of shape (n,) or (n, 1), or a tree of the domain."""
         return self._apply(x, False)
 
     def rmatvec(self, x: Any) -> Any:
-        """Return Aᴴ x for x of shape (m,) or (m, 1)."""
+        """Return Aᴴ x for x of shape (m,) or (m, 1), or a tree of the codomain."""
         return self._apply(x, True)
 
     def matmat(self, X: Any) -> Any:
@@ -234,6 +270,23 @@ class LinearOperator:
         kind = self._node.framework or NUMPY
         return self._apply(kind.from_numpy(np.eye(self.shape[1], dtype=self.dtype)), False)
 
+    def to_scipy(self) -> Any:
+        """Return A as a `scipy.sparse.linalg.LinearOperator`, for NumPy vectors.
+
+        Its products are those of A and counted there; closures that take torch or JAX arrays and
+        say so get them. SciPy asks for one dtype: float64 where any will do.
+        """
+        from scipy.sparse.linalg import LinearOperator as ScipyOperator
+
+        return ScipyOperator(
+            self.shape,
+            matvec=self.matvec,
+            rmatvec=self.rmatvec,
+            matmat=self.matmat,
+            rmatmat=self.rmatmat,
+            dtype=self.dtype,
+        )
+
     # ---------------------------------------------------------------------------------- algebra
 
     @property
@@ -243,16 +296,14 @@ class LinearOperator:
             return self
         if type(self._node) is _nodes.Adjoint:
             return self._node.operands[0]
-        return LinearOperator._of(_nodes.Adjoint(self), (self.shape[1], self.shape[0]))
+        return self._swapped(_nodes.Adjoint(self))
 
     @property
     def T(self) -> LinearOperator:
         """The transpose Aᵀ."""
         if type(self._node) is _nodes.Transpose:
             return self._node.operands[0]
-        return LinearOperator._of(
-            _nodes.Transpose(self), (self.shape[1], self.shape[0]), self.symmetric
-        )
+        return self._swapped(_nodes.Transpose(self), self.symmetric)
 
     def adjoint(self) -> LinearOperator:
         """Return Aᴴ."""
@@ -265,13 +316,15 @@ class LinearOperator:
     def shifted(self, mu: complex) -> LinearOperator:
         """Return A + μ I."""
         c = _scalar(mu, "mu")
-        return LinearOperator._of(
-            _nodes.Shifted(self, c), self.shape, self.symmetric if c.imag == 0.0 else None
-        )
+        return self._like(_nodes.Shifted(self, c), self.symmetric if c.imag == 0.0 else None)
 
     def damped(self, lam: complex) -> LinearOperator:
         """Return [A; λ I], of shape (m + n, n), the operator of min ‖A x − b‖² + λ² ‖x‖²."""
-        return block([[self], [_scalar(lam, "lam") * identity(self.shape[1])]])
+        m, n = self.shape
+        one = LinearOperator._of(_nodes.Identity(n, None), (n, n), True)
+        parts = [(0, 0, self), (1, 0, _scalar(lam, "lam") * one)]
+        node = _nodes.Block([m, n], [n], parts)
+        return LinearOperator._of(node, (m + n, n), domain=self.domain)
 
     def __add__(self, other: Any) -> LinearOperator:
         return self._plus(other, 1.0)
@@ -289,12 +342,15 @@ class LinearOperator:
 
     def _plus(self, other: Any, sign: float) -> LinearOperator:
         if _is_scalar(other):
-            raise TypeError(
-                f"{other!r} cannot be added to an operator; for A + μ I call A.shifted(μ)"
-            )
+            self.require_square(f"adding {other!r} times the identity")
+            return self.shifted(sign * complex(other))
         b = aslinearoperator(other, "the other operand")
         return LinearOperator._of(
-            _nodes.Sum(self, b, sign), self.shape, (self.symmetric and b.symmetric) or None
+            _nodes.Sum(self, b, sign),
+            self.shape,
+            (self.symmetric and b.symmetric) or None,
+            self.domain or b.domain,
+            self.codomain or b.codomain,
         )
 
     def __mul__(self, other: Any) -> LinearOperator:
@@ -303,9 +359,7 @@ class LinearOperator:
                 "operators are multiplied by scalars with *, by operators and arrays with @"
             )
         c = complex(other)
-        return LinearOperator._of(
-            _nodes.Scaled(self, c), self.shape, self.symmetric if c.imag == 0.0 else None
-        )
+        return self._like(_nodes.Scaled(self, c), self.symmetric if c.imag == 0.0 else None)
 
     __rmul__ = __mul__
 
@@ -314,6 +368,43 @@ class LinearOperator:
 
     def __neg__(self) -> LinearOperator:
         return self * -1.0
+
+    def __pow__(self, k: Any) -> LinearOperator:
+        if not hasattr(k, "__index__") or k < 0:
+            raise ValueError(f"the power is {k!r}; pass an integer of at least 0")
+        self.require_square("a power")
+        k = operator.index(k)
+        if k == 0:
+            one = _nodes.Identity(self.shape[0], self._node.dtype)
+            return self._like(one, True)
+        power = self
+        for bit in f"{k:b}"[1:]:
+            power = power._times(power)
+            if bit == "1":
+                power = power._times(self)
+        if k > 1:
+            power.symmetric = self.symmetric or None
+        return power
+
+    def __getitem__(self, key: Any) -> LinearOperator:
+        """Return A[rows, cols], the operator of those rows and columns.
+
+        Rows and columns are selected each by their own, by a slice, an array of ints, a boolean
+        mask, or an int, which keeps its axis: A[2, :] has shape (1, n). One product of A each, and
+        a vector of length m and one of n.
+        """
+        m, n = self.shape
+        rows_, cols_ = _selection.pair(key)
+        rows = _selection.index_of(rows_, m, "rows")
+        cols = _selection.index_of(cols_, n, "columns")
+        selected = self
+        if cols is not None:
+            selected = selected._times(_restriction(cols, n).T)
+        if rows is not None:
+            selected = _restriction(rows, m)._times(selected)
+        if selected is not self and _selection.same(rows, cols):
+            selected.symmetric = self.symmetric or None
+        return selected
 
 
 def working_dtype(
@@ -335,10 +426,18 @@ def framework_of_operator(a: LinearOperator) -> Framework | None:
     return a._node.framework
 
 
-def _check_closures(names: Sequence[str], functions: Sequence[Any]) -> None:
-    for name, f in zip(names, functions, strict=True):
-        if f is not None and not callable(f):
-            raise TypeError(f"{name} is {f!r}; pass a function of one vector")
+def _structure(value: Any, name: str, size: int) -> Structure | None:
+    if value is None:
+        return None
+    structure = value if isinstance(value, Structure) else Structure.of(value)
+    if structure.size != size:
+        raise ValueError(f"{name} is {structure!r}; this shape needs one of {size} elements")
+    return structure
+
+
+def _restriction(index: _selection.Index, size: int) -> LinearOperator:
+    node = _selection.Restriction(index, size)
+    return LinearOperator._of(node, node.shape)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -351,134 +450,6 @@ def _scalar(value: Any, name: str) -> complex:
     if not _is_scalar(value):
         raise TypeError(f"{name} is {value!r}; pass a number")
     return complex(value)
-
-
-def _is_sparse(obj: Any) -> bool:
-    return hasattr(obj, "tocsr") and hasattr(obj, "nnz")
-
-
-def _is_operator(obj: Any) -> bool:
-    """Whether an operand of @ is an operator rather than an array of vectors."""
-    return _is_sparse(obj) or callable(getattr(obj, "matvec", None))
-
-
-class Jacobian(LinearOperator):
-    """The Jacobian J of a function at a point, given by its products.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        (m, n): outputs, parameters.
-    jvp : callable
-        v (n,) ↦ J v (m,).
-    vjp : callable, optional
-        u (m,) ↦ Jᵀ u (n,).
-    dtype, out, framework
-        As for `LinearOperator`.
-    """
-
-    def __init__(
-        self,
-        shape: Any,
-        jvp: Closure | None = None,
-        vjp: Closure | None = None,
-        dtype: Any = None,
-        *,
-        out: bool = False,
-        framework: str | Framework | None = None,
-    ) -> None:
-        _check_closures(("jvp", "vjp"), (jvp, vjp))
-        if jvp is None:
-            raise TypeError("jvp is missing; pass a function v -> J v")
-        self._set_closures(
-            _arrays.shape_pair(shape), (jvp, vjp, None, None), dtype, framework, out, "Jacobian."
-        )
-
-    def jvp(self, v: Any) -> Any:
-        """Return J v."""
-        return self.matvec(v)
-
-    def vjp(self, u: Any) -> Any:
-        """Return Jᵀ u."""
-        return self.rmatvec(u)
-
-
-class GaussNewton(LinearOperator):
-    """The Gauss-Newton matrix G v = Jᵀ(H(J v)) + λ v of a loss of a model's output.
-
-    Parameters
-    ----------
-    jvp : callable or LinearOperator
-        v (n,) ↦ J v (m,), or the Jacobian itself; then `vjp` and `shape` are left out.
-    vjp : callable
-        u (m,) ↦ Jᵀ u (n,).
-    loss_hessian : callable or LinearOperator, optional
-        u (m,) ↦ H u (m,), the Hessian of the loss with respect to the model's output; None for
-        half the sum of squares, H = I.
-    damping : float
-        λ.
-    shape : (int, int)
-        (m, n), the Jacobian's shape; G is n × n.
-    dtype, out, framework
-        As for `LinearOperator`.
-
-    Notes
-    -----
-    One JVP, one loss product and one VJP a product, composed in compiled code; two vectors of
-    length m. `.jacobian` and `.loss_hessian` are operators with counts of their own.
-
-    References
-    ----------
-    Schraudolph: Fast curvature matrix-vector products for second-order gradient descent. Neural
-    Computation 14, 2002.
-    """
-
-    jacobian: LinearOperator
-    loss_hessian: LinearOperator | None
-
-    def __init__(
-        self,
-        jvp: Closure | LinearOperator,
-        vjp: Closure | None = None,
-        loss_hessian: Closure | LinearOperator | None = None,
-        damping: float = 0.0,
-        shape: Any = None,
-        dtype: Any = None,
-        *,
-        out: bool = False,
-        framework: str | Framework | None = None,
-    ) -> None:
-        if isinstance(jvp, LinearOperator):
-            if vjp is not None or shape is not None:
-                raise TypeError("the Jacobian is given as an operator; leave out vjp and shape")
-            self.jacobian = jvp
-        else:
-            if shape is None:
-                raise TypeError("shape is missing; pass the Jacobian's (outputs, parameters)")
-            if vjp is None:
-                raise TypeError("vjp is missing; pass a function u -> Jᵀ u")
-            self.jacobian = Jacobian(shape, jvp, vjp, dtype, out=out, framework=framework)
-        m, n = self.jacobian.shape
-        if loss_hessian is None or isinstance(loss_hessian, LinearOperator):
-            self.loss_hessian = loss_hessian
-        else:
-            self.loss_hessian = LinearOperator(
-                (m, m),
-                loss_hessian,
-                dtype=dtype,
-                out=out,
-                symmetric=True,
-                framework=framework or self.jacobian._node.framework,
-            )
-        if self.loss_hessian is not None and self.loss_hessian.shape != (m, m):
-            raise ValueError(
-                f"loss_hessian has shape {self.loss_hessian.shape}; a model with {m} outputs needs "
-                f"({m}, {m})"
-            )
-        node = _nodes.GaussNewton(
-            self.jacobian, self.loss_hessian, _arrays.nonnegative(damping, "damping")
-        )
-        self._set(node, (n, n), True)
 
 
 def aslinearoperator(obj: Any, name: str = "A") -> LinearOperator:
@@ -505,149 +476,4 @@ def aslinearoperator(obj: Any, name: str = "A") -> LinearOperator:
     """
     if isinstance(obj, LinearOperator):
         return obj
-    if _is_sparse(obj):
-        return _from_sparse(obj, name)
-    framework = _arrays.framework_of(obj, name)
-    if isinstance(obj, framework.type):
-        return _from_array(obj, framework, name)
-    if hasattr(obj, "shape") and not isinstance(obj, type):
-        return _from_object(obj, framework, name)
-    if callable(obj):
-        raise TypeError(
-            f"{name} is a function; say what shape it has: "
-            f"ritz.LinearOperator((m, n), matvec={getattr(obj, '__name__', 'f')})"
-        )
-    raise TypeError(
-        f"{name} is {framework.describe(obj)}; pass a 2-d array, a sparse matrix, a "
-        "ritz.LinearOperator, or an object with shape and matvec"
-    )
-
-
-def _from_sparse(obj: Any, name: str) -> LinearOperator:
-    shape = _arrays.shape_pair(obj.shape, f"{name}.shape")
-    if getattr(obj, "format", None) not in ("csr", "csc"):
-        obj = obj.tocsr()
-    dtype = _arrays.element_type(obj.dtype, name)
-    values = obj.data if obj.data.dtype == dtype else obj.data.astype(dtype)
-    return LinearOperator._of(
-        _nodes.Sparse(obj.format, shape, obj.indptr, obj.indices, values), shape
-    )
-
-
-def _from_array(obj: Any, framework: Framework, name: str) -> LinearOperator:
-    # NumPy matrices go with the vectors of any framework.
-    own = None if framework is NUMPY else framework
-    if framework.name == "torch":
-        from ritz.frameworks.torch import csr_parts
-
-        parts = csr_parts(obj, name)
-        if parts is not None:
-            indptr, indices, values = parts
-            values = values.astype(_arrays.element_type(values.dtype, name), copy=False)
-            shape = _arrays.shape_pair(obj.shape)
-            return LinearOperator._of(
-                _nodes.Sparse("csr", shape, indptr, indices, values, own), shape
-            )
-    a, _ = _arrays.array(obj, name)
-    if a.ndim != 2:
-        raise ValueError(
-            f"{name} has shape {a.shape}; an operator needs a 2-d array "
-            "(ritz.diagonal makes one of a vector)"
-        )
-    return LinearOperator._of(_nodes.Dense(a, own), (a.shape[0], a.shape[1]))
-
-
-def _from_object(obj: Any, framework: Framework, name: str) -> LinearOperator:
-    shape = _arrays.shape_pair(obj.shape, f"{name}.shape")
-    functions: dict[str, Closure | None] = {}
-    for method in ("matvec", "rmatvec", "matmat", "rmatmat"):
-        f = getattr(obj, method, None)
-        functions[method] = f if callable(f) else None
-    if functions["matvec"] is None and functions["matmat"] is None:
-        if not hasattr(type(obj), "__matmul__"):
-            raise TypeError(
-                f"{name} has a shape but neither matvec nor @; give it one, or pass "
-                "ritz.LinearOperator((m, n), matvec=...)"
-            )
-        functions["matvec"] = lambda x: obj @ x
-        if hasattr(obj, "H"):
-            functions["rmatvec"] = lambda x: obj.H @ x
-        elif hasattr(obj, "T"):
-            functions["rmatvec"] = lambda x: (obj.T @ x.conj()).conj()
-    dtype = getattr(obj, "dtype", None)
-    return LinearOperator(
-        shape,
-        dtype=None if dtype is None else _arrays.element_type(dtype, name),
-        framework=None if framework is NUMPY else framework,
-        matvec=functions["matvec"],
-        rmatvec=functions["rmatvec"],
-        matmat=functions["matmat"],
-        rmatmat=functions["rmatmat"],
-    )
-
-
-def identity(n: int, dtype: Any = None) -> LinearOperator:
-    """Return the identity x ↦ x of size n; without a dtype it takes that of the vectors."""
-    n = _arrays.integer(n, "n", 0)
-    element = None if dtype is None else _arrays.element_type(dtype, "dtype")
-    return LinearOperator._of(_nodes.Identity(n, element), (n, n), True)
-
-
-def diagonal(d: Any) -> LinearOperator:
-    """Return the operator x ↦ d ⊙ x for d of shape (n,).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If d is not a vector of numbers.
-    """
-    a, framework = _arrays.vector(d, "d", None, "a diagonal")
-    n = a.shape[0]
-    own = None if framework is NUMPY else framework
-    symmetric = True if a.dtype.kind == "f" else None
-    return LinearOperator._of(_nodes.Diagonal(a, own), (n, n), symmetric)
-
-
-def block(grid: Sequence[Sequence[Any]]) -> LinearOperator:
-    """Return the operator [[A, B], [C, D]] of a grid of operators.
-
-    Parameters
-    ----------
-    grid : sequence of sequences
-        Rows of operators, or of anything `aslinearoperator` takes; None stands for zero. Every row
-        and every column needs one entry that is not None.
-
-    Raises
-    ------
-    ValueError
-        If the rows differ in length, an entry does not fit, or a row or column has no entry.
-    """
-    rows = [list(row) for row in grid]
-    if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
-        raise ValueError("grid needs rows of one length, of at least one operator each")
-    heights: list[int | None] = [None] * len(rows)
-    widths: list[int | None] = [None] * len(rows[0])
-    parts: list[tuple[int, int, LinearOperator]] = []
-    for i, row in enumerate(rows):
-        for j, entry in enumerate(row):
-            if entry is None:
-                continue
-            a = aslinearoperator(entry, f"grid[{i}][{j}]")
-            for sizes, k, size, side in (
-                (heights, i, a.shape[0], "row"),
-                (widths, j, a.shape[1], "column"),
-            ):
-                known = sizes[k]
-                if known is not None and known != size:
-                    raise ValueError(
-                        f"grid[{i}][{j}] has shape {a.shape}, but the others of its {side} have "
-                        f"{known} {side}s"
-                    )
-                sizes[k] = size
-            parts.append((i, j, a))
-    for sizes, side in ((heights, "row"), (widths, "column")):
-        if None in sizes:
-            raise ValueError(f"{side} {sizes.index(None)} of grid has no operator to tell its size")
-    h = [s for s in heights if s is not None]
-    w = [s for s in widths if s is not None]
-    return LinearOperator._of(_nodes.Block(h, w, parts), (sum(h), sum(w)))
+    return LinearOperator._of(*_conversion.node_of(obj, name))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ritz import _core
 from ritz.frameworks import Framework
+from ritz.trees import Structure
 
 __all__ = [
     "Counts",
@@ -81,11 +82,18 @@ class Iteration:
         predicted decrease, λ, iterations of the inner solver, and whether the step was taken.
     """
 
-    __slots__ = ("_framework", "_state", "column")
+    __slots__ = ("_framework", "_state", "_tree", "column")
 
-    def __init__(self, state: _core.Iteration, framework: Framework, column: int = 0) -> None:
+    def __init__(
+        self,
+        state: _core.Iteration,
+        framework: Framework,
+        column: int = 0,
+        tree: Structure | None = None,
+    ) -> None:
         self._state = state
         self._framework = framework
+        self._tree = tree
         self.column = column
 
     def __getattr__(self, name: str) -> Any:
@@ -97,7 +105,11 @@ class Iteration:
     def x(self) -> Any:
         """The iterate, of the same kind as the inputs; copy it to keep it."""
         x = self._state.x
-        if x is None or self._framework.name == "numpy":
+        if x is None:
+            return None
+        if self._tree is not None:
+            return self._tree.unflatten(x.copy())
+        if self._framework.name == "numpy":
             return x
         return self._framework.from_numpy(x.copy())
 

@@ -189,7 +189,7 @@ class Iterate(Iterator["Iterate"]):
 
         For methods that form x only at the end of a cycle, the last one formed.
         """
-        return self._problem.framework.from_numpy(self._run.x)
+        return self._problem.vector(self._run.x)
 
     def __enter__(self) -> Iterate:
         return self
@@ -203,8 +203,8 @@ class Iterate(Iterator["Iterate"]):
         self._close()
 
     def _finish(self) -> None:
-        outcome, framework = self._run.outcome(), self._problem.framework
-        self.result = result_of(LinearResult, self.x, self._method, outcome, framework, None)
+        outcome, vector = self._run.outcome(), self._problem.vector
+        self.result = result_of(LinearResult, self.x, self._method, outcome, vector, None)
         self._close()
 
 

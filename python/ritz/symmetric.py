@@ -59,8 +59,9 @@ def cg(
         Anything that `aslinearoperator` takes.
     b : array (n,) or (n, k)
         Of NumPy, torch or JAX, on the CPU; the solution is of the same kind. Each of k columns ends
-        by itself, and their products are made as block products.
-    x0 : array like b, optional
+        by itself, and their products are made as block products. With a tree of `A.codomain`, the
+        solution is a tree of `A.domain`.
+    x0 : array or tree like b, optional
         A first guess.
     rtol, atol : float
         Converged means ‖b − A x‖ ≤ max(rtol ‖b‖, atol), evaluated on the true residual.

@@ -38,7 +38,7 @@ def operator(f, **options):
         (np.ma.masked_array(B, B > 0), TypeError, "b is a masked array.*filled"),
         (sp.csr_array(np.ones((6, 1))), TypeError, "b is a sparse matrix.*toarray"),
         (None, TypeError, "b has dtype object"),
-        ({"b": 1}, (TypeError, ValueError), "b has"),
+        ({"b": 1}, TypeError, "b is a dict; a tree .* domain"),
     ],
 )
 def test_right_hand_sides(b, error, words):
@@ -152,8 +152,14 @@ def test_algebra_of_what_does_not_fit():
         P @ Q
     with pytest.raises(ValueError, match=r"square"):
         P.shifted(1)
-    with pytest.raises(TypeError, match=r"shifted"):
-        P + 1
+    for add in (lambda: P + 1, lambda: 2.0 + P, lambda: P - 1, lambda: 1 - P):
+        with pytest.raises(ValueError, match=r"\(2, 3\); adding .* needs a square operator"):
+            add()
+    with pytest.raises(ValueError, match=r"a power needs a square operator"):
+        P**2
+    for k in (-1, 0.5, "2"):
+        with pytest.raises(ValueError, match=r"the power is .*; pass an integer of at least 0"):
+            ritz.identity(2) ** k
     with pytest.raises(TypeError, match=r"multiplied by scalars"):
         P * np.ones(3)
     with pytest.raises(TypeError, match=r"mu is 'one'"):

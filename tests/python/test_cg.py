@@ -308,3 +308,11 @@ def test_radius_with_negative_curvature():
     assert abs(np.linalg.norm(result.x) - 1e4) <= 1e-2
     assert result.direction @ (d * result.direction) <= 0
     assert result.curvature < 0
+
+
+@pytest.mark.parametrize("x_dtype", [np.float32, np.float64])
+def test_a_radius_and_x_of_another_precision_are_refused_together(x_dtype):
+    a, b = np.eye(4, dtype=np.float32), np.ones(4, np.float32)
+    with pytest.raises(ValueError, match="radius cannot be combined with x_dtype"):
+        ritz.cg(a, b, radius=1.0, x_dtype=x_dtype)
+    assert ritz.cg(a, b, radius=10.0).converged

@@ -14,7 +14,14 @@ pytest.importorskip("matplotlib")
 GALLERY = Path(__file__).resolve().parents[2] / "docs" / "gallery"
 SCRIPTS = sorted(GALLERY.glob("plot_*.py"))
 # What a script needs beyond the test requirements; without it the script says so and ends well.
-NEEDS = {"plot_torch_hvp": "torch", "plot_native_operator": "numba"}
+NEEDS = {
+    "plot_empirical_ntk": "jax",
+    "plot_exact_gauss_newton": "torch",
+    "plot_function_space_distance": "torch",
+    "plot_harmless_perturbations": "torch",
+    "plot_native_operator": "numba",
+    "plot_torch_hvp": "torch",
+}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

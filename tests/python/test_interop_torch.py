@@ -10,7 +10,6 @@ from problems import DTYPES, spd, symmetric, vector
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 DTYPES_OF = {
     np.float32: torch.float32,

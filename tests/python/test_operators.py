@@ -319,3 +319,154 @@ def test_products_with_arrays_and_sparse_matrices_from_the_left():
     assert_is(sp.csr_array(np.diag([1.0, 2, 3, 4])) @ A, np.diag([1.0, 2, 3, 4]) @ a)
     assert_is(sp.csr_array(a) + A, 2 * a)
     assert_is(np.array(2.0) * A, 2 * a)
+
+
+# --------------------------------------------------------------------- shifts, powers, selections
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_number_added_is_a_multiple_of_the_identity(dtype):
+    c = dense(6, 6, dtype)
+    C, eye = closures(c), np.eye(6, dtype=dtype)
+    for made, a in (
+        (C + 0.5, c + 0.5 * eye),
+        (0.5 + C, c + 0.5 * eye),
+        (C - 2, c - 2 * eye),
+        (2 - C, 2 * eye - c),
+        (np.float64(0.5) + C, c + 0.5 * eye),
+        (C - np.array(2.0), c - 2 * eye),
+    ):
+        assert_is(made, a.astype(dtype))
+    S = ritz.LinearOperator((6, 6), lambda x: x, symmetric=True)
+    assert (S + 1).symmetric
+    assert (1 - S).symmetric
+    assert (S + 1j).symmetric is None
+    assert sum([C, C]).shape == (6, 6)
+    with pytest.raises(ValueError, match="square"):
+        closures(dense(3, 2)) + 1
+    assert sum([closures(dense(3, 2))]).shape == (3, 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [0, 1, 2, 3, 6])
+def test_powers(dtype, k):
+    c = dense(5, 5, dtype) / dtype(3)
+    assert_is(closures(c) ** k, np.linalg.matrix_power(c, k))
+    counting = Counting(c)
+    A = ritz.LinearOperator((5, 5), counting.matvec, counting.rmatvec, dtype=dtype)
+    A ** np.int64(k) @ vector(5, dtype)
+    assert counting.matvecs == k
+
+
+def test_powers_of_a_symmetric_operator_are_symmetric():
+    s = symmetric([1.0, 2.0, 3.0])
+    S = ritz.LinearOperator((3, 3), lambda x: s @ x, symmetric=True)
+    for k in range(4):
+        assert (S**k).symmetric
+    assert ritz.cg(S**2, np.ones(3), rtol=1e-12).converged
+    assert (closures(s) ** 2).symmetric is None
+
+
+SELECTIONS = [
+    slice(None),
+    slice(2, 5),
+    slice(None, None, 2),
+    slice(None, None, -1),
+    slice(5, 1, -2),
+    slice(4, 4),
+    [3, 0, -1],
+    [1, 1, 4, 1],
+    [],
+    range(2),
+    np.array([2], np.uint8),
+]
+
+
+@pytest.mark.parametrize("rows", [*SELECTIONS, np.arange(8) % 3 == 0, np.zeros(8, bool)])
+@pytest.mark.parametrize("cols", [*SELECTIONS, np.arange(6) > 3, [False] * 5 + [True]])
+def test_selections_equal_those_of_the_matrix(rows, cols):
+    a = dense(8, 6)
+    A = closures(a)
+    index = [
+        np.asarray(k, None if len(k) else int) if isinstance(k, list | range) else k
+        for k in (rows, cols)
+    ]
+    assert_is(A[rows, cols], a[index[0]][:, index[1]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_selections_with_ints_and_one_index(dtype):
+    a = dense(8, 6, dtype)
+    A = closures(a)
+    assert_is(A[2, :], a[2:3])
+    assert_is(A[:, -1], a[:, -1:])
+    assert_is(A[np.int64(2), 3], a[2:3, 3:4])
+    assert_is(A[[0, 1]], a[:2])
+    assert_is(A[..., 1:], a[:, 1:])
+    assert_is(A[1:][[0, 0], ::2], a[1:][[0, 0]][:, ::2])
+    assert A[:] is A
+    assert A[:, :] is A
+    before = A.counts.matvec
+    A[1:, [2, 2]] @ vector(2, dtype)
+    assert A.counts.matvec == before + 1
+
+
+@given(st.data())
+def test_selections_have_adjoints(data):
+    m, n = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 7))
+    rows = data.draw(st.lists(st.integers(-m, m - 1), max_size=9))
+    cols = data.draw(st.lists(st.integers(-n, n - 1), max_size=9))
+    a = dense(m, n, np.complex128)
+    A = closures(a)[rows, cols]
+    x, u = vector(len(cols), np.complex128, 1), vector(len(rows), np.complex128, 2)
+    np.testing.assert_allclose(np.vdot(u, A @ x), np.vdot(A.H @ u, x), rtol=1e-12, atol=1e-12)
+
+
+def test_principal_selections_of_a_symmetric_operator_are_symmetric():
+    s = symmetric(np.arange(1.0, 7.0))
+    S = ritz.LinearOperator((6, 6), lambda x: s @ x, symmetric=True)
+    keep = [0, 2, 5]
+    assert S[keep, keep].symmetric
+    assert S[1:4, 1:4].symmetric
+    assert S[keep, [5, 2, 0]].symmetric is None
+    assert S[keep].symmetric is None
+    w, _ = ritz.eigsh(S[keep, keep], 2)
+    np.testing.assert_allclose(w, np.linalg.eigvalsh(s[np.ix_(keep, keep)])[-2:], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (8, "rows 8 is out of range; there are 8"),
+        ((slice(None), [-7]), "columns -7 is out of range"),
+        (np.ones(7, bool), r"mask of rows has shape \(7,\); it needs \(8,\)"),
+        (np.ix_([0], [1]), "1-d array of ints"),
+        ([0.5], "array of float64"),
+        (1.5, "rows are 1.5; pass an int"),
+        ("name", "rows are 'name'"),
+        (None, "rows are None"),
+        ((0, 0, 0), "3 indices came"),
+    ],
+)
+def test_bad_selections(key, words):
+    with pytest.raises(IndexError, match=words):
+        closures(dense(8, 6))[key]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_to_scipy(dtype):
+    a = dense(7, 4, dtype)
+    A = closures(a)
+    S = A.to_scipy()
+    assert isinstance(S, spla.LinearOperator)
+    assert S.dtype == dtype
+    x, u, X, U = vector(4, dtype), vector(7, dtype), dense(4, 3, dtype), dense(7, 2, dtype)
+    tol = {"rtol": 50 * eps(dtype), "atol": 50 * eps(dtype)}
+    np.testing.assert_allclose(S.matvec(x), a @ x, **tol)
+    np.testing.assert_allclose(S.matvec(x[:, None]), (a @ x)[:, None], **tol)
+    np.testing.assert_allclose(S.rmatvec(u), a.conj().T @ u, **tol)
+    np.testing.assert_allclose(S.matmat(X), a @ X, **tol)
+    np.testing.assert_allclose(S.rmatmat(U), a.conj().T @ U, **tol)
+    assert A.counts == (2, 1, 5)
+    found = spla.lsqr(S, a @ x, atol=1e-14, btol=1e-14)[0]
+    np.testing.assert_allclose(found, x, rtol=1e4 * eps(dtype))

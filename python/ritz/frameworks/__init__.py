@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Framework"]
+
+# optree keeps the order of dicts in a setting of its namespace, which is not safe from threads.
+_NAMESPACE = "ritz"
+_flattening = threading.Lock()
+_warned_of_devices = False
+
+
+def warn_of_device(device: Any) -> None:
+    """Say once a process that vectors of a device are copied to host memory and back."""
+    global _warned_of_devices
+    if not _warned_of_devices:
+        _warned_of_devices = True
+        warnings.warn(
+            f"vectors on {device} are copied to host memory and back: this build has no space for "
+            "that device",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 class Framework(ABC):
@@ -61,6 +81,49 @@ class Framework(ABC):
 
     def check_callable_now(self) -> None:  # noqa: B027 - most frameworks need no check
         """Raise if calling this framework's functions from here cannot work."""
+
+    # Trees of arrays, and the flat vector of their leaves.
+
+    def tree_flatten(self, tree: Any) -> tuple[list[str], list[Any], Any]:
+        """Return the dotted paths of a tree's leaves, the leaves, and what rebuilds the tree."""
+        import optree
+
+        with _flattening, optree.dict_insertion_ordered(True, namespace=_NAMESPACE):
+            accessors, leaves, spec = optree.tree_flatten_with_accessor(tree, namespace=_NAMESPACE)
+        names = [".".join(str(getattr(e, "field", e.entry)) for e in path) for path in accessors]
+        return names, leaves, spec
+
+    def tree_unflatten(self, spec: Any, leaves: list[Any]) -> Any:
+        """Return the tree of `tree_flatten` with other leaves."""
+        return spec.unflatten(leaves)
+
+    def device_of(self, array: Any) -> Any:
+        """Return the device of an array where a vector must be moved to it, else None."""
+        return None
+
+    def detached(self, array: Any) -> Any:
+        """Return the array without the record that gradients need."""
+        return array
+
+    def concatenated(self, vectors: Sequence[Any]) -> Any:
+        """Return vectors one after the other, as a new one where they live."""
+        return np.concatenate(vectors)
+
+    def pieces(self, flat: Any, sizes: list[int], offsets: list[int]) -> Sequence[Any]:
+        """Return consecutive views of a vector; `offsets` are the ends of all but the last."""
+        return np.split(flat, offsets)
+
+    def host(self, array: Any) -> npt.NDArray[Any]:
+        """Return an array as NumPy's, from whatever device."""
+        return self.to_numpy(array, "the array")
+
+    def over(self, array: npt.NDArray[Any]) -> Any:
+        """Return an array of this framework with the values of one that others may write."""
+        return array
+
+    def moved(self, array: Any, device: Any) -> Any:
+        """Return an array of this framework on a device."""
+        return array
 
     def describe(self, value: Any) -> str:
         """Return a value's kind, dtype and shape in words."""

@@ -7,7 +7,7 @@ than making a jax.Array of it first; any other function gets a jax.Array.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from ritz.frameworks import Framework
+from ritz.frameworks import Framework, warn_of_device
 
 __all__ = ["JAX"]
 
@@ -89,9 +89,12 @@ class Jax(Framework):
         )
 
     def closure(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a compiled function as it is; give any other one jax.Arrays."""
-        if isinstance(function, _COMPILED):
-            return cast(Callable[..., Any], function)
+        """Return a compiled function as it is; give any other one jax.Arrays.
+
+        A Python function that has `takes_views` set passes its arrays to compiled ones only.
+        """
+        if isinstance(function, _COMPILED) or getattr(function, "takes_views", False):
+            return function
 
         def with_arrays(*views: npt.NDArray[Any]) -> Any:
             return function(*(v if isinstance(v, jax.Array) else jnp.array(v) for v in views))
@@ -117,6 +120,33 @@ class Jax(Framework):
         """Refuse tracers and arrays on devices."""
         self.to_numpy(result, f"the result of {what}")
 
+    def tree_flatten(self, tree: Any) -> tuple[list[str], list[Any], Any]:
+        """Return the dotted paths of a tree's leaves, the leaves, and what rebuilds the tree."""
+        found, spec = jax.tree_util.tree_flatten_with_path(tree)
+        names = [".".join(_entry(key) for key in path) for path, _ in found]
+        return names, [leaf for _, leaf in found], spec
+
+    def concatenated(self, vectors: Sequence[Any]) -> jax.Array:
+        """Return vectors one after the other; they may be traced."""
+        return jnp.concatenate(vectors)
+
+    def pieces(self, flat: Any, sizes: list[int], offsets: list[int]) -> Sequence[Any]:
+        """Return consecutive pieces of a vector, which may be traced."""
+        return jnp.split(flat, offsets)
+
+    def host(self, array: Any) -> npt.NDArray[Any]:
+        """Return a concrete array's values in host memory."""
+        if not isinstance(array, jax.core.Tracer):
+            device = next(iter(array.devices()))
+            if device.platform != "cpu":
+                warn_of_device(device)
+                return np.asarray(array)
+        return self.to_numpy(array, "the array")
+
+    def over(self, array: npt.NDArray[Any]) -> jax.Array:
+        """Return an array with a copy of the values: arrays of JAX never change."""
+        return self.from_numpy(array.copy())
+
     def dtype_advice(self, result: Any, dtype: str) -> str:
         """Return what to do about a dtype, which in JAX depends on a global setting."""
         if dtype in ("float64", "complex128") and not jax.config.jax_enable_x64:
@@ -125,6 +155,13 @@ class Jax(Framework):
                 'jax.config.update("jax_enable_x64", True), or pass vectors of 32 bits'
             )
         return super().dtype_advice(result, dtype)
+
+
+def _entry(key: Any) -> str:
+    for name in ("key", "idx", "name"):
+        if hasattr(key, name):
+            return str(getattr(key, name))
+    return str(key).strip("[].")
 
 
 JAX = Jax()

@@ -25,6 +25,11 @@ class NumPy(Framework):
             raise TypeError(f"{name} is a masked array; fill its gaps first: {name}.filled(0)")
         if hasattr(array, "tocsr"):
             raise TypeError(f"{name} is a sparse matrix; pass a dense array: {name}.toarray()")
+        if isinstance(array, dict):
+            raise TypeError(
+                f"{name} is a dict; a tree of arrays is for operators that know their parameters: "
+                "ritz.LinearOperator(..., domain=tree, codomain=tree)"
+            )
         try:
             return np.asarray(array)
         except ValueError as error:

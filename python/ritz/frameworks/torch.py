@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ritz.frameworks import Framework
+from ritz.frameworks import Framework, warn_of_device
 
 __all__ = ["TORCH"]
 
@@ -52,6 +53,43 @@ class Torch(Framework):
     def check_result(self, result: torch.Tensor, what: str) -> None:
         """Refuse tensors on devices, sparse ones, and ones that require grad."""
         self._check(result, f"{what} returned")
+
+    def device_of(self, array: torch.Tensor) -> torch.device:
+        """Return the tensor's device."""
+        return array.device
+
+    def detached(self, array: torch.Tensor) -> torch.Tensor:
+        """Return the tensor without its autograd history."""
+        return array.detach()
+
+    def concatenated(self, vectors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return vectors one after the other, differentiably."""
+        return torch.cat(list(vectors))
+
+    def pieces(
+        self, flat: torch.Tensor, sizes: list[int], offsets: list[int]
+    ) -> Sequence[torch.Tensor]:
+        """Return consecutive views of a vector."""
+        views: Sequence[torch.Tensor] = flat.split(sizes)
+        return views
+
+    def host(self, array: torch.Tensor) -> npt.NDArray[Any]:
+        """Return a tensor's values in host memory, without a copy where it is there."""
+        if array.device.type != "cpu":
+            warn_of_device(array.device)
+        return self.to_numpy(array.cpu(), "the tensor")
+
+    def over(self, array: npt.NDArray[Any]) -> torch.Tensor:
+        """Return a tensor over the array, or over a copy where torch cannot take it."""
+        usable = array.flags.writeable and all(s >= 0 for s in array.strides)
+        return torch.from_numpy(array if usable else array.copy())
+
+    def moved(self, array: torch.Tensor, device: Any) -> torch.Tensor:
+        """Return a tensor on a device."""
+        if array.device == device:
+            return array
+        warn_of_device(device if array.device.type == "cpu" else array.device)
+        return array.to(device)
 
     @staticmethod
     def _check(tensor: torch.Tensor, subject: str) -> None:

@@ -89,6 +89,9 @@ struct Cg {
     if (bounded && run.M && opt.warm_start) {
       throw InvalidArgument("radius with M cannot start from x0: its norm takes M⁻¹");
     }
+    if (bounded && run.accumulate) {
+      throw InvalidArgument("radius cannot be combined with x in double precision");
+    }
     const bool replaces = opt.replace_residual || run.accumulate;
     // Where every iteration is read, the decrease of the model can be summed.
     const bool reads_all = S::kReadsAreFree || opt.quadratic_rtol > 0.0 || bounded || replaces;

@@ -1,0 +1,438 @@
+"""Curvature matrices as sums over a data set: what the batches give, added up and normalised."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from ritz import _arrays
+from ritz.curvature.closures import Closures
+from ritz.curvature.data import Data
+from ritz.curvature.parameters import Parameters, StaleError
+from ritz.operators import LinearOperator
+from ritz.trees import Structure
+
+__all__ = ["Curvature", "Formation", "Options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WAYS = ("auto", "graph", "trace", "recompute")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What all curvature operators are told of their data and of how products are formed.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}, optional
+        Whether the loss is the mean over all valid terms of the data set, or their sum. None: what
+        the loss says of itself, "mean" for a name.
+    batch_size : callable, optional
+        batch ↦ number of samples, for batches whose first array does not tell.
+    target : str, optional
+        The key of a dict batch that holds the targets; "labels" by default.
+    linearize : {"auto", "graph", "trace", "recompute"}
+        How products are formed. "auto" measures the first ones.
+    memory_budget : int, optional
+        Bytes that may be kept between products; a quarter of the free memory by default.
+    deterministic : bool
+        False skips the checks for dropout, batch statistics and shuffled data.
+    progress : bool
+        Show a bar over the batches of each product.
+    comm : optional
+        An mpi4py communicator or a torch.distributed group: the other ranks hold other shards of
+        the data, and all of them make the same calls.
+    """
+
+    reduction: str | None = None
+    batch_size: Callable[[Any], int] | None = None
+    target: str | None = None
+    linearize: str = "auto"
+    memory_budget: int | None = None
+    deterministic: bool = True
+    progress: bool = False
+    comm: Any = None
+
+    def __post_init__(self) -> None:
+        if self.linearize not in _WAYS:
+            raise ValueError(f"linearize is {self.linearize!r}; pass one of {', '.join(_WAYS)}")
+        if self.reduction not in (None, "mean", "sum"):
+            raise ValueError(f'reduction is {self.reduction!r}; pass "mean" or "sum"')
+        if self.memory_budget is not None:
+            _arrays.integer(self.memory_budget, "memory_budget", 0)
+
+    def read(self, data: Any) -> Data:
+        """Return the data set that these options describe."""
+        return Data(
+            data,
+            batch_size=self.batch_size,
+            target=self.target,
+            progress=self.progress,
+            deterministic=self.deterministic,
+            comm=self.comm,
+        )
+
+    @property
+    def budget(self) -> int:
+        """Bytes that may be kept between products."""
+        if self.memory_budget is not None:
+            return self.memory_budget
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 4
+
+
+def takes_options(function: F) -> F:
+    """Show the fields of `Options` in the signature of a function that takes them as keywords."""
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    names = {p.name for p in own}
+    shared = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default)
+        for f in fields(Options)
+        if f.name not in names
+    ]
+    function.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]
+    return function
+
+
+@dataclass(frozen=True)
+class Formation:
+    """How the products of an operator are formed, and what that keeps.
+
+    Attributes
+    ----------
+    how : tuple of str
+        For each kept batch "graph", "trace", "recompute", "compiled" or "closures".
+    batches : int
+        In one pass over the data; 0 before the first product.
+    bytes : int
+        Kept between products, the parameters and the data not counted.
+    linearizations : int
+        Made so far.
+    """
+
+    how: tuple[str, ...]
+    batches: int
+    bytes: int
+    linearizations: int
+
+
+class Contribution(Protocol):
+    """What one batch gives, at one point: sums over its terms, not divided by anything."""
+
+    #: The number of valid terms, which a mean divides by.
+    terms: float
+    samples: int
+
+    @property
+    def how(self) -> str:
+        """How products are formed."""
+
+    @property
+    def bytes(self) -> int:
+        """Kept between products."""
+
+    def product(self, v: Any) -> Any:
+        """Return the batch's matrix times v, (n,)."""
+
+    def value(self) -> Any:
+        """Return the batch's loss."""
+
+    def gradient(self) -> Any:
+        """Return the gradient of the batch's loss, (n,)."""
+
+
+class Sum(ABC):
+    """Σ of the contributions of batches, at the parameters' present point."""
+
+    #: The reduction where options leave it open.
+    reduction = "mean"
+
+    def __init__(self, parameters: Parameters, data: Any, options: Options) -> None:
+        self.parameters = parameters
+        self.options = options
+        self.data = options.read(data)
+        self.structure = parameters.structure
+        self._memory: dict[Any, Any] = {}
+        # JAX functions cannot be random.
+        self._tested = not options.deterministic or self.structure.framework.name == "jax"
+        if options.deterministic and parameters.is_module:
+            _refuse_random(parameters.source)
+        self.moved_to(parameters)
+
+    @abstractmethod
+    def contribution(self, batch: Any, index: int, how: str, budget: int) -> Contribution:
+        """Return what one batch gives at the present point."""
+
+    def normalisation(self, terms: float, samples: float) -> float:
+        """Return the factor of the sum, from the number of terms and samples of all ranks."""
+        return 1.0 / terms if (self.options.reduction or self.reduction) == "mean" else 1.0
+
+    def moved_to(self, parameters: Parameters) -> None:
+        """Forget everything kept, and take new parameters."""
+        self.parameters = parameters
+        self.leaves, self.constants = parameters.leaves, parameters.constants
+        self._mark = parameters.fingerprint()
+        self._kept: list[Contribution] = []
+        self._whole_pass: tuple[float, float] | None = None
+        self._linearizations = 0
+
+    def formation(self) -> Formation:
+        kept = self._kept
+        return Formation(
+            tuple(dict.fromkeys(c.how for c in kept)),
+            len(kept),
+            sum(c.bytes for c in kept),
+            self._linearizations,
+        )
+
+    # ---------------------------------------------------------------------------------- one pass
+
+    def _require_fresh(self) -> None:
+        if self.parameters.fingerprint() != self._mark:
+            raise StaleError(
+                "the parameters have moved since this operator was made: call update(), or make a "
+                "new one"
+            )
+
+    def contributions(self, columns: int = 1) -> Iterator[Contribution]:
+        """Yield what each batch gives, kept ones first if the data stays."""
+        self._require_fresh()
+        if self.data.static:
+            if not self._kept:
+                batches = list(self.data)
+                share = self.options.budget // max(len(batches), 1)
+                for index, batch in enumerate(batches):
+                    way = self.options.linearize
+                    self._kept.append(self._made(batch, index, way, share))
+            yield from self._kept
+            return
+        # Nothing of a loader is kept. For one column, recording and one product is the least.
+        way = "recompute" if columns == 1 else "graph"
+        for index, batch in enumerate(self.data):
+            yield self._made(batch, index, way, self.options.budget)
+
+    def _made(self, batch: Any, index: int, how: str, budget: int) -> Contribution:
+        self._linearizations += 1
+        made = self.contribution(batch, index, how, budget)
+        if not self._tested:
+            self._tested = True
+            again = self.contribution(batch, index, "recompute", 0)
+            first, second = float(made.value()), float(again.value())
+            size = abs(first) + abs(second)
+            if not abs(first - second) <= 1e-4 * size and np.isfinite(size):
+                raise ValueError(
+                    f"the model is not deterministic: the loss of one batch was {first!r} and then "
+                    f"{second!r}; fix its random numbers, or pass deterministic=False"
+                )
+        return made
+
+    def total(self, part: Callable[[Contribution], Any], columns: int = 1) -> Any:
+        """Return the normalised sum over all batches and ranks of a part of what they give."""
+        result: Any = None
+        terms = samples = 0.0
+        for c in self.contributions(columns):
+            term = part(c)
+            result = term if result is None else result + term
+            terms += c.terms
+            samples += c.samples
+        if self._whole_pass is None:
+            self._whole_pass = (
+                float(self.data.total(terms)),
+                float(self.data.total(samples)),
+            )
+            if not self._whole_pass[0] > 0.0:
+                raise ValueError("data has no valid terms: all targets are ignored or weigh zero")
+        return self.data.total(result) * self.normalisation(*self._whole_pass)
+
+    # ---------------------------------------------------------------------- what the core calls
+
+    def matvec(self, v: Any) -> Any:
+        return self._host(self.total(lambda c: c.product(self._own(v))))
+
+    def matmat(self, V: Any) -> Any:
+        # Column by column: on the CPU a vectorised product is no faster, with convolutions slower.
+        from array_api_compat import array_namespace
+
+        own, k = self._own(V), int(V.shape[1])
+        xp = array_namespace(own)
+
+        def columns(c: Contribution) -> Any:
+            return xp.stack([c.product(own[:, j]) for j in range(k)], axis=1)
+
+        return self._host(self.total(columns, k))
+
+    def _own(self, v: Any) -> Any:
+        return v if self.structure.device is None else v.to(self.structure.device)
+
+    def _host(self, v: Any) -> Any:
+        return v if self.structure.device is None else v.cpu()
+
+
+def forming(structure: Structure, model: Any) -> Any:
+    """Return the module of `frameworks` that forms products of this model."""
+    name = "numpy" if isinstance(model, Closures) else structure.framework.name
+    if name == "numpy" and not isinstance(model, Closures):
+        raise TypeError(
+            "the parameters are NumPy arrays, which cannot be differentiated: pass the model as "
+            "ritz.Closures(value, jvp, vjp), or parameters of torch or JAX"
+        )
+    return importlib.import_module(f"ritz.frameworks.{name}_linear")
+
+
+def _refuse_random(module: Any) -> None:
+    from ritz.frameworks.torch_modules import random_layers
+
+    if found := random_layers(module):
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise ValueError(
+            f"the model is not deterministic: {found[0]}{more}; call model.eval(), or pass "
+            "deterministic=False"
+        )
+
+
+class Curvature(LinearOperator):
+    """A symmetric curvature matrix of a loss over a data set, as an operator on parameters.
+
+    Made by `hessian`, `gauss_newton`, `fisher` and `gradient_covariance`. Vectors are trees like
+    the parameters, or flat arrays of their framework; both come back as they came.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        What it is differentiated with respect to; `.domain` is their structure.
+    formation : Formation
+        How products are formed, and how much memory that keeps.
+    """
+
+    def __init__(self, total: Sum, remake: Callable[[Parameters], Curvature]) -> None:
+        structure = total.structure
+        n = structure.size
+        super().__init__(
+            (n, n),
+            total.matvec,
+            None,
+            total.matmat,
+            structure.dtype,
+            symmetric=True,
+            framework=structure.framework,
+            domain=structure,
+            codomain=structure,
+        )
+        self._sum = total
+        self._remake = remake
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the loss is differentiated with respect to."""
+        return self._sum.parameters
+
+    @property
+    def formation(self) -> Formation:
+        """How products are formed, and what is kept between them."""
+        return self._sum.formation()
+
+    def value(self) -> float:
+        """Return the loss over the data, by one pass or from what products keep."""
+        return float(self._sum.total(lambda c: c.value()))
+
+    def gradient(self) -> Any:
+        """Return the gradient of the loss over the data, as a tree like the parameters."""
+        return self._sum.structure.unflatten(self._sum.total(lambda c: c.gradient()))
+
+    def update(self, params: Any = None) -> None:
+        """Move to where the parameters are now, or to others of the same structure.
+
+        Parameters
+        ----------
+        params : module, tree or Parameters, optional
+            None: the module's present values.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the structure differs.
+        """
+        here = self._sum.parameters
+        source = here.source if params is None else params
+        there = source if isinstance(source, Parameters) else here.at(source)
+        if (there.names, there.structure.shapes) != (here.names, here.structure.shapes):
+            raise ValueError("params has other names or shapes than the operator's parameters")
+        self._sum.moved_to(there)
+
+    # ----------------------------------------------------------------------------------- blocks
+
+    def blocks(self, by: str | Sequence[str] = "layer") -> dict[str, Curvature]:
+        """Return the diagonal blocks of groups of parameters, each an operator of its own.
+
+        Parameters
+        ----------
+        by : {"layer", "parameter"} or sequence of str
+            Parameters of one layer have all but the last part of their names in common. Or
+            patterns of names, which must not overlap; what none matches is left out.
+        """
+        return {
+            key: self._remake(self.parameters.narrowed(names))
+            for key, names in groups(self.parameters.names, by).items()
+        }
+
+    def block_diagonal(self, by: str | Sequence[str] = "layer") -> LinearOperator:
+        """Return the block diagonal part by `layer`, "parameter" or patterns, as an operator.
+
+        A product costs one of each block; what no pattern matches is zero.
+        """
+        structure = self._sum.structure
+        place = {name: i for i, name in enumerate(self.parameters.names)}
+        parts = [
+            ([place[name] for name in block.parameters.names], block._sum)
+            for block in self.blocks(by).values()
+        ]
+
+        def matvec(v: Any) -> Any:
+            leaves = structure.split(v)
+            out = [leaf * 0.0 for leaf in leaves]
+            for chosen, part in parts:
+                own = part.structure
+                y = part.matvec(own.join([leaves[i] for i in chosen]))
+                for i, leaf in zip(chosen, own.split(y), strict=True):
+                    out[i] = leaf
+            return structure.join(out)
+
+        return LinearOperator(
+            self.shape,
+            matvec,
+            dtype=structure.dtype,
+            symmetric=True,
+            framework=structure.framework,
+            domain=structure,
+            codomain=structure,
+        )
+
+
+def groups(names: Sequence[str], by: str | Sequence[str]) -> dict[str, list[str]]:
+    """Return names of parameters in groups: by layer, one by one, or by patterns."""
+    result: dict[str, list[str]] = {}
+    if by == "parameter":
+        return {name: [name] for name in names}
+    if by == "layer":
+        for name in names:
+            result.setdefault(name.rpartition(".")[0] or name, []).append(name)
+        return result
+    taken: set[str] = set()
+    for pattern in [by] if isinstance(by, str) else by:
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise ValueError(f"by: no parameter is called {pattern!r}")
+        if both := taken.intersection(found):
+            raise ValueError(f"by: {min(both)!r} is in two groups")
+        taken.update(found)
+        result[pattern] = found
+    return result
