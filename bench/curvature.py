@@ -1,0 +1,383 @@
+"""What products with curvature matrices cost, as multiples of one gradient of the same model.
+
+    python bench/curvature.py [--json FILE] [--markdown FILE] [--only torch|jax]
+
+One thread. Times are CPU seconds of the process, minima over interleaved rounds, divided by those
+of one gradient in the same rounds; read the ratios. curvlinops is measured beside ritz.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before anything starts its threads.
+os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    RITZ_NUM_THREADS="1",
+    XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+)
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+from curvature_models import NAMES, in_jax, in_torch  # noqa: E402
+from machine import describe  # noqa: E402
+
+import ritz  # noqa: E402
+
+WAYS = ("graph", "trace", "recompute", "auto")
+GOALS = {
+    "gauss_newton": {"mlp": 1.3, "conv": 1.3, "transformer": 1.7},
+    "hessian": {"mlp": 1.5, "conv": 2.2, "transformer": 2.1},
+    "gauss_newton, 8 columns": {"mlp": 1.2, "conv": 1.3, "transformer": 1.6},
+    "jax": 1.1,
+    "cg": 20.0,
+}
+COLUMNS = 8
+ROUNDS = 25
+SETTLING = 25  # products after which "auto" has chosen
+
+Runs = dict[str, Callable[[], object]]
+
+
+def shortest(runs: Runs, rounds: int = ROUNDS) -> dict[str, float]:
+    """CPU seconds of each callable at its best, the callables taking turns."""
+    seconds = dict.fromkeys(runs, float("inf"))
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            seconds[name] = min(seconds[name], time.process_time() - start)
+    return seconds
+
+
+def agree(ours: Any, theirs: Any, what: str) -> None:
+    """Refuse to time products that are not the same matrix."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+    if not error < 1e-4:
+        raise AssertionError(f"{what}: the two libraries differ by {error:.1e}")
+
+
+# ---- torch -----------------------------------------------------------------------------------
+
+
+def torch_products(name: str) -> list[dict[str, Any]]:
+    """Gauss-Newton and Hessian of one model: each way, and curvlinops."""
+    import curvlinops
+    import torch
+
+    torch.set_num_threads(1)
+    module, x, y = in_torch(name)
+    parameters = list(module.parameters())
+    n = sum(p.numel() for p in parameters)
+    cross_entropy = torch.nn.CrossEntropyLoss()
+    rng = np.random.default_rng(0)
+    v = torch.from_numpy(rng.standard_normal(n).astype(np.float32))
+    V = torch.from_numpy(rng.standard_normal((n, COLUMNS)).astype(np.float32))
+
+    def gradient() -> object:
+        return torch.autograd.grad(cross_entropy(module(x), y), parameters)
+
+    def hessian(way: str) -> Any:
+        return ritz.hessian(module, None, (x, y), "cross_entropy", linearize=way)
+
+    def gauss_newton(way: str) -> Any:
+        return ritz.gauss_newton(module, None, (x, y), "cross_entropy", linearize=way)
+
+    rows = []
+    matrices = {
+        "gauss_newton": (gauss_newton, curvlinops.GGNLinearOperator),
+        "hessian": (hessian, curvlinops.HessianLinearOperator),
+    }
+    for matrix, (ours, theirs) in matrices.items():
+        peer = theirs(module, cross_entropy, parameters, [(x, y)], check_deterministic=False)
+        operators = {way: ours(way) for way in WAYS}
+        runs: Runs = {"gradient": gradient, "curvlinops": lambda: peer @ v}
+        blocks: Runs = {"gradient": gradient, "curvlinops": lambda: peer @ V}
+        setups: Runs = {
+            "gradient": gradient,
+            "curvlinops": lambda: theirs(module, cross_entropy, parameters, [(x, y)]),
+        }
+        for way, A in operators.items():
+            agree(A @ v, peer @ v, f"{matrix} {name} {way}")
+            agree(A @ V, peer @ V, f"{matrix} {name} {way}, {COLUMNS} columns")
+            for _ in range(SETTLING):
+                A @ v
+                if way == "auto":
+                    A @ V
+            runs[way] = lambda A=A: A @ v
+            blocks[way] = lambda A=A: A @ V
+            if way == "auto":
+                setups[way] = lambda ours=ours: several(ours("auto"), v, SETTLING)
+            else:
+                setups[way] = lambda ours=ours, way=way: ours(way) @ v
+        one = shortest(runs)
+        eight = shortest(blocks, 7)
+        ready = shortest(setups, 5)
+        unit = min(times["gradient"] for times in (one, eight, ready))
+        for way in ("curvlinops", *WAYS):
+            row = {
+                "model": name,
+                "parameters": n,
+                "gradient_ms": unit * 1e3,
+                "matrix": matrix,
+                "way": way,
+                "product": one[way] / unit,
+                "columns_per_vector": eight[way] / COLUMNS / unit,
+            }
+            if way == "curvlinops":
+                row["setup"] = ready[way] / unit
+            else:
+                formation = operators[way].formation
+                made = SETTLING if way == "auto" else 1
+                row["setup"] = (ready[way] - made * one[way]) / unit
+                row["how"] = formation.how[0]
+                row["kept_megabytes"] = formation.bytes / 1e6
+            if way == "auto":
+                row["goal"] = GOALS[matrix][name]
+                row["goal_columns"] = GOALS.get(f"{matrix}, {COLUMNS} columns", {}).get(name)
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    return rows
+
+
+def several(A: Any, v: Any, count: int) -> None:
+    """Make some products."""
+    for _ in range(count):
+        A @ v
+
+
+# ---- JAX -------------------------------------------------------------------------------------
+
+
+class Compilations:
+    """Counts what XLA compiles."""
+
+    def __init__(self) -> None:
+        import jax
+
+        self.count = 0
+        jax.monitoring.register_event_duration_secs_listener(self.heard)
+
+    def heard(self, event: str, duration: float, **more: Any) -> None:
+        self.count += event == "/jax/core/compile/backend_compile_duration"
+
+
+def jax_products(name: str, compilations: Compilations) -> dict[str, Any]:
+    """Gauss-Newton at several points of one model."""
+    import jax
+
+    model, params, x, y = in_jax(name)
+    gradient, flat = jax_gradient(model, x, y)
+    v = jax.numpy.asarray(np.random.default_rng(0).standard_normal(flat(params).size), "float32")
+    points = [jax.tree.map(lambda p, s=s: (1.0 + 0.01 * s) * p, params) for s in range(10)]
+
+    def at(point: Any) -> Any:
+        return ritz.gauss_newton(model, point, (x, y), "cross_entropy")
+
+    H = ritz.hessian(model, params, (x, y), "cross_entropy")
+    jax.block_until_ready([gradient(params), H @ v])
+    before = compilations.count
+    G = at(params)
+    agree(G @ v, reference(model, params, x, y, v), f"jax {name}")
+    first = compilations.count - before
+    for point in points:
+        jax.block_until_ready(at(point) @ v)
+    again = compilations.count - before - first
+    G = at(points[0])
+    times = shortest(
+        {
+            "gradient": lambda: jax.block_until_ready(gradient(params)),
+            "product": lambda: jax.block_until_ready(G @ v),
+            "hessian": lambda: jax.block_until_ready(H @ v),
+            "setup": lambda: jax.block_until_ready(at(points[1]) @ v),
+        }
+    )
+    unit = times["gradient"]
+    row = {
+        "model": name,
+        "gradient_ms": unit * 1e3,
+        "product": times["product"] / unit,
+        "goal": GOALS["jax"],
+        "hessian": times["hessian"] / unit,
+        "setup": (times["setup"] - times["product"]) / unit,
+        "points": len(points),
+        "compilations_first_point": first,
+        "compilations_other_points": again,
+        "kept_megabytes": G.formation.bytes / 1e6,
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def cross_entropy(z: Any, y: Any) -> Any:
+    import jax
+
+    return -jax.numpy.take_along_axis(jax.nn.log_softmax(z), y[:, None], 1).mean()
+
+
+def jax_gradient(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """The jitted gradient, as a tree, and the function that flattens trees."""
+    import jax
+    from jax.flatten_util import ravel_pytree
+
+    gradient = jax.jit(jax.grad(lambda p, x, y: cross_entropy(model(p, x), y)))
+    return lambda p: gradient(p, x, y), lambda tree: ravel_pytree(tree)[0]
+
+
+def product_at(model: Any, params: Any, x: Any, y: Any) -> Callable[[Any], Any]:
+    """Return v ↦ G v by JAX alone, linearised once, to be used inside of jit."""
+    import jax
+    from jax.flatten_util import ravel_pytree
+
+    flat, tree = ravel_pytree(params)
+    z, jvp = jax.linearize(lambda p: model(tree(p), x), flat)
+    vjp = jax.linear_transpose(jvp, flat)
+
+    def product(v: Any) -> Any:
+        u = jax.jvp(jax.grad(lambda z: cross_entropy(z, y)), (z,), (jvp(v),))[1]
+        return vjp(u)[0]
+
+    return product
+
+
+def reference(model: Any, params: Any, x: Any, y: Any, v: Any) -> Any:
+    import jax
+
+    return jax.jit(lambda p, v: product_at(model, p, x, y)(v))(params, v)
+
+
+def conjugate_gradients() -> dict[str, Any]:
+    """Ten steps for (G + I) s = g on the conv net, beside JAX's own solver under jit."""
+    import jax
+
+    model, params, x, y = in_jax("conv")
+    gradient, flat = jax_gradient(model, x, y)
+    g = flat(gradient(params))
+    A = ritz.gauss_newton(model, params, (x, y), "cross_entropy") + 1.0
+
+    @jax.jit
+    def solve(params: Any, g: Any) -> Any:
+        product = product_at(model, params, x, y)
+        return jax.scipy.sparse.linalg.cg(lambda v: product(v) + v, g, tol=0.0, maxiter=10)[0]
+
+    def ours() -> Any:
+        return ritz.cg(A, g, rtol=0.0, maxiter=10)[0]
+
+    agree(ours(), solve(params, g), "cg")
+    times = shortest(
+        {
+            "gradient": lambda: jax.block_until_ready(gradient(params)),
+            "ritz": lambda: jax.block_until_ready(ours()),
+            "jax": lambda: jax.block_until_ready(solve(params, g)),
+        },
+        5,
+    )
+    row = {
+        "iterations": 10,
+        "ritz_ms": times["ritz"] * 1e3,
+        "jax_ms": times["jax"] * 1e3,
+        "ritz_gradients": times["ritz"] / times["gradient"],
+        "jax_over_ritz": times["jax"] / times["ritz"],
+        "goal": GOALS["cg"],
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+# ---- tables ----------------------------------------------------------------------------------
+
+TITLES = {"mlp": "MLP", "conv": "conv net", "transformer": "transformer"}
+MATRICES = {"gauss_newton": "$G v$", "hessian": "$H v$"}
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The numbers as the guide shows them."""
+    lines = [
+        "| product | model | curvlinops | recompute | graph | trace | auto | goal |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for what, quantity, goal in (
+        ("", "product", "goal"),
+        (", 8 columns, per vector", "columns_per_vector", "goal_columns"),
+    ):
+        for matrix, title in MATRICES.items():
+            for name in NAMES:
+                rows = {
+                    r["way"]: r
+                    for r in report["torch"]
+                    if (r["matrix"], r["model"]) == (matrix, name)
+                }
+                cells = [
+                    f"{rows[way][quantity]:.2f}"
+                    for way in ("curvlinops", "recompute", "graph", "trace", "auto")
+                ]
+                cells[-1] = f"**{cells[-1]}** ({rows['auto']['how']})"
+                limit = rows["auto"][goal]
+                cells.append("" if limit is None else f"{limit}")
+                lines.append(f"| {title}{what} | {TITLES[name]} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| once a point, for | model | recompute | graph | trace | MB kept, graph | MB kept, trace |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for matrix, title in MATRICES.items():
+        for name in NAMES:
+            rows = {
+                r["way"]: r for r in report["torch"] if (r["matrix"], r["model"]) == (matrix, name)
+            }
+            cells = [f"{rows[way]['setup']:.1f}" for way in ("recompute", "graph", "trace")]
+            cells += [f"{rows[way]['kept_megabytes']:.1f}" for way in ("graph", "trace")]
+            lines.append(f"| {title} | {TITLES[name]} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| JAX | $G v$ | $H v$ | set-up | MB kept | compiled at the 1st point | at 10 others |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in report["jax"]:
+        cells = [f"{r[key]:.2f}" for key in ("product", "hessian", "setup")]
+        cells += [f"{r['kept_megabytes']:.1f}"]
+        cells += [str(r["compilations_first_point"]), str(r["compilations_other_points"])]
+        lines.append(f"| {TITLES[r['model']]} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Print the numbers, and write them where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    parser.add_argument("--markdown", type=Path, help="write the tables to this file")
+    parser.add_argument("--only", choices=["torch", "jax"], help="leave the other framework out")
+    arguments = parser.parse_args()
+    report: dict[str, Any] = {"machine": describe()}
+    if arguments.only != "jax":
+        import torch
+
+        report["machine"]["torch"] = torch.__version__
+        report["torch"] = [row for name in NAMES for row in torch_products(name)]
+    if arguments.only != "torch":
+        import jax
+
+        report["machine"]["jax"] = jax.__version__
+        compilations = Compilations()
+        report["jax"] = [jax_products(name, compilations) for name in NAMES]
+        report["cg"] = conjugate_gradients()
+    text = json.dumps(report, indent=2)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+    if arguments.markdown:
+        if arguments.only:
+            parser.error("--markdown needs both frameworks; leave --only out")
+        arguments.markdown.write_text(markdown(report))
+
+
+if __name__ == "__main__":
+    main()
