@@ -8,7 +8,7 @@ import numpy as np
 
 NAMES = ("mlp", "conv", "transformer")
 MLP = (784, 256, 256, 10)
-CHANNELS = (3, 16, 32, 64)
+CHANNELS = (3, 32, 32, 64)
 VOCABULARY, TOKENS, WIDTH, LAYERS, HEADS = 256, 32, 64, 2, 4
 BATCH = {"mlp": 256, "conv": 64, "transformer": 16}
 
@@ -27,8 +27,9 @@ def in_torch(name: str) -> tuple[Any, Any, Any]:
     if name == "conv":
         layers = []
         for a, b in zip(CHANNELS, CHANNELS[1:], strict=False):
-            layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        module = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * CHANNELS[-1], 10))
+            layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()]
+        layers += [nn.AvgPool2d(4), nn.Flatten()]
+        module = nn.Sequential(*layers, nn.Linear(CHANNELS[-1], 10))
         return module, torch.randn(n, 3, 32, 32), torch.randint(0, 10, (n,))
 
     class Block(nn.Module):
@@ -102,18 +103,15 @@ def in_jax(name: str) -> tuple[Any, Any, Any, Any]:
             {"w": normal(3, 3, a, b, scale=(9 * a) ** -0.5), "b": jnp.zeros(b)}
             for a, b in zip(CHANNELS, CHANNELS[1:], strict=False)
         ]
-        params.append(linear(16 * CHANNELS[-1], 10))
+        params.append(linear(CHANNELS[-1], 10))
 
         def conv(params: Any, x: Any) -> Any:
             for p in params[:-1]:
                 x = jax.lax.conv_general_dilated(
-                    x, p["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+                    x, p["w"], (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
                 )
                 x = jax.nn.relu(x + p["b"])
-                x = jax.lax.reduce_window(
-                    x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
-                )
-            return times(params[-1], x.reshape(len(x), -1))
+            return times(params[-1], x.mean((1, 2)))
 
         return conv, params, normal(n, 32, 32, 3), integers(10, n)
 

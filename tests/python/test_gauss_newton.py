@@ -373,6 +373,64 @@ def test_function_space_distance():
     assert S.measured == pytest.approx(float((z**2).mean()), rel=1e-9)
 
 
+def test_drawn_targets_do_not_depend_on_batches():
+    model, (x, y) = attention(), sentences(7)
+    one, two = (
+        ritz.fisher(model, None, d, "cross_entropy", kind="mc", seed=3).to_dense()
+        for d in ((x, y), [(x[:2], y[:2]), (x[2:], y[2:])])
+    )
+    assert_same(two, one)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_function_space(loss):
+    model, (x, y) = mlp(), points(4)
+    y = y if loss == "cross_entropy" else targets("real", 4)
+    G = ritz.gauss_newton(model, None, [(x[:1], y[:1]), (x[1:], y[1:])], loss)
+    K = G.gram()
+    assert K.shape == (12, 12)
+    K = torch.as_tensor(K.to_dense())
+    assert_same(K, K.T)
+    small, large = torch.linalg.eigvalsh(K), torch.linalg.eigvalsh(torch.as_tensor(G.to_dense()))
+    assert torch.allclose(small, large[-12:], atol=1e-12)
+    with pytest.raises(TypeError, match="gram is for"):
+        ritz.fisher(model, None, (x, y), loss, kind="empirical").gram()
+
+
+def test_diagonal():
+    model, data = mlp(), points(6)
+    G = ritz.gauss_newton(model, None, data, "cross_entropy")
+    dense = torch.as_tensor(G.to_dense()).diagonal()
+    exact = torch.cat([d.reshape(-1) for d in G.diagonal().values()])
+    assert_same(exact, dense)
+    estimate = torch.cat([d.reshape(-1) for d in G.diagonal("xdiag", products=50).values()])
+    assert_same(estimate, dense, 1e-6)  # of rank at most 12
+    H = ritz.hessian(model, None, data, "cross_entropy")
+    full = torch.cat([d.reshape(-1) for d in H.diagonal(products=57).values()])
+    assert_same(full, torch.as_tensor(H.to_dense()).diagonal())
+    with pytest.raises(TypeError, match="layers of a torch"):
+        H.diagonal("exact")
+
+
+def test_update_to_a_tree_or_a_vector():
+    model, data = mlp(), points(6)
+    G = ritz.gauss_newton(model, None, data, "cross_entropy")
+    other = mlp(seed=4)
+    expected = ritz.gauss_newton(other, None, data, "cross_entropy").to_dense()
+    tree = {name: p.detach() for name, p in other.named_parameters()}
+    for point in (tree, torch.cat([p.reshape(-1) for p in tree.values()])):
+        G.update(point)
+        assert_same(G.to_dense(), expected)
+    G.update()
+    assert_same(G.to_dense(), ritz.gauss_newton(model, None, data, "cross_entropy").to_dense())
+
+
+def test_data_in_place_of_parameters():
+    model, data = mlp(), points(6)
+    with pytest.raises(TypeError, match=r"params is a tuple.*params=None"):
+        ritz.gauss_newton(model, data, "cross_entropy")
+
+
 def test_bad_options():
     model, data = mlp(), points(4)
     with pytest.raises(ValueError, match="linearize is 'fast'"):

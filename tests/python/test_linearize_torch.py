@@ -309,6 +309,10 @@ def test_over_the_budget_nothing_is_kept():
     close(lin.jvp_block(V), full.jvp_block(V))
     close(lin.vjp_block(U), full.vjp_block(U))
     assert lin.bytes == 0
+    memory = {}
+    for budget, how in ((full.bytes - 1, "recompute"), (full.bytes, "graph"), (0, "recompute")):
+        lin = linearize(p.f, p.structure, p.leaves, (p.x,), budget=budget, memory=memory)
+        assert lin.how == how
     assert linearize(p.f, p.structure, p.leaves, (p.x,), budget=full.bytes).how == "graph"
 
 

@@ -60,3 +60,16 @@ def test_a_solve(case):
     u, info = ritz.cg(ritz.ntk(model, None, x) + 1e-2, b, rtol=1e-10)
     assert info == 0
     assert_same(u, torch.linalg.solve(J @ J.T + 1e-2 * torch.eye(15).double(), b), 1e-8)
+
+
+def test_outputs_as_arrays_and_old_kernels(case):
+    model, x, *_, J, _ = case
+    K = ritz.ntk(model, None, x)
+    z = model(x).detach()
+    out = K @ z
+    assert out.shape == z.shape
+    assert_same(out.reshape(-1), J @ (J.T @ z.reshape(-1)))
+    with torch.no_grad():
+        model[0].weight += 1.0
+    with pytest.raises(ritz.StaleError):
+        K @ z

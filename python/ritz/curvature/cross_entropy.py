@@ -97,61 +97,75 @@ class CrossEntropy(OutputLoss):
             kind = "probabilities (they are no integers)" if soft else "labels"
             raise ValueError(
                 f"the targets have shape {y}, the model's output {z} with the classes on axis "
-                f"{axis}: {kind} need shape {wanted}; pass ritz.curvature.CrossEntropy(axis=...) "
-                "if the classes lie elsewhere"
+                f"{axis}: {kind} need shape {wanted}; pass "
+                "ritz.curvature.losses.CrossEntropy(axis=...) if the classes lie elsewhere"
             )
         if self.weight is not None and self.weight.size != z[axis]:
             raise ValueError(f"weight has {self.weight.size} elements for {z[axis]} classes")
 
-    def _targets(self, z: Any, y: Any) -> tuple[Any, Any, Any]:
-        """Return W ⊙ q, its sum over classes, and for hard labels (label, weight), else None."""
-        xp = namespace(z)
+    def _read(self, z: Any, y: Any) -> Any:
+        """Return the targets beside z, after checking their shape."""
         y = beside(z, y)
-        # Not isdtype: it does not know a tracer's dtype in all frameworks.
-        soft = "float" in str(y.dtype)
-        self._check(soft, tuple(y.shape), tuple(z.shape))
+        self._check(_is_soft(y), tuple(y.shape), tuple(z.shape))
+        return y
+
+    def _class_weights(self, z: Any) -> Any:
         axis = self._axis(z.ndim)
-        classes, eps = z.shape[axis], self.label_smoothing
-        W = xp.ones_like(z) if self.weight is None else self._weights(z, axis)
-        if soft:
-            q = xp.astype(y, z.dtype)
-            Q = W * ((1 - eps) * q + eps / classes if eps else q)
-            return Q, xp.sum(Q, axis=axis, keepdims=True), None
-        label = xp.expand_dims(beside(z, y, int), axis=axis)
+        W = np.ones(z.shape[axis]) if self.weight is None else self.weight
+        shape = tuple(-1 if k == axis else 1 for k in range(z.ndim))
+        return namespace(z).reshape(beside(z, W, z.dtype), shape)
+
+    def _labels(self, z: Any, y: Any) -> tuple[Any, Any, Any]:
+        """Return labels y, 0 where ignored, which of them count, and W_y, 0 where ignored."""
+        xp = namespace(z)
+        label = xp.expand_dims(beside(z, y, int), axis=self._axis(z.ndim))
         valid = label != self.ignore_index
         label = xp.where(valid, label, xp.zeros_like(label))
-        Q = xp.where(valid & (self._classes(z, label) == label), W, xp.zeros_like(z))
-        weight = xp.sum(Q, axis=axis, keepdims=True)
-        if eps:
-            Q = (1 - eps) * Q + eps / classes * xp.where(valid, W, xp.zeros_like(z))
-        return Q, xp.sum(Q, axis=axis, keepdims=True), (label, weight)
+        weight = xp.reshape(self._class_weights(z), (-1,))[label]
+        return label, valid, xp.where(valid, weight, xp.zeros_like(weight))
 
-    def _weights(self, z: Any, axis: int) -> Any:
-        shape = tuple(-1 if k == axis else 1 for k in range(z.ndim))
-        W = namespace(z).reshape(beside(z, self.weight, z.dtype), shape)
-        return namespace(z).broadcast_to(W, tuple(z.shape))
+    def _weighted_targets(self, z: Any, y: Any) -> Any:
+        """Return W ⊙ q, of the shape of z."""
+        xp, eps = namespace(z), self.label_smoothing
+        W, even = self._class_weights(z), eps / z.shape[self._axis(z.ndim)]
+        if _is_soft(y):
+            return W * ((1 - eps) * xp.astype(y, z.dtype) + even)
+        label, valid, weight = self._labels(z, y)
+        Q = xp.where(self._classes(z, label) == label, weight, xp.zeros_like(z))
+        return (1 - eps) * Q + even * W * xp.astype(valid, z.dtype) if eps else Q
+
+    def _row_weights(self, z: Any, y: Any) -> Any:
+        """Return w = Σ_c W_c q_c with an axis of length one."""
+        xp, axis, eps = namespace(z), self._axis(z.ndim), self.label_smoothing
+        if _is_soft(y):
+            return xp.sum(self._weighted_targets(z, y), axis=axis, keepdims=True)
+        _, valid, weight = self._labels(z, y)
+        if not eps:
+            return weight
+        mean = xp.mean(self._class_weights(z))
+        return (1 - eps) * weight + eps * mean * xp.astype(valid, z.dtype)
 
     def value(self, z: Any, y: Any) -> Any:
         """Return the sum, without overflow."""
-        xp = namespace(z)
-        axis, eps = self._axis(z.ndim), self.label_smoothing
-        Q, _, hard = self._targets(z, y)
+        xp, axis = namespace(z), self._axis(z.ndim)
+        y = self._read(z, y)
         shifted = z - xp.max(z, axis=axis, keepdims=True)
-        negative = xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True)) - shifted
-        if hard is None or eps:
-            return xp.sum(Q * negative)
+        surprise = xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True)) - shifted
+        if _is_soft(y) or self.label_smoothing:
+            return xp.sum(self._weighted_targets(z, y) * surprise)
         # A class that is no label may have the logit -inf, which counts for nothing.
-        label, weight = hard
-        return xp.sum(weight * xp.take_along_axis(negative, label, axis=axis))
+        label, _, weight = self._labels(z, y)
+        return xp.sum(weight * xp.take_along_axis(surprise, label, axis=axis))
 
     def gradient(self, z: Any, y: Any) -> Any:
         """Return w p − W ⊙ q."""
-        Q, w, _ = self._targets(z, y)
-        return w * self._softmax(z) - Q
+        y = self._read(z, y)
+        return self._row_weights(z, y) * self._softmax(z) - self._weighted_targets(z, y)
 
     def curvature(self, z: Any, y: Any) -> State:
         """Return p and w."""
-        return self._softmax(z), self._targets(z, y)[1]
+        y = self._read(z, y)
+        return self._softmax(z), self._row_weights(z, y)
 
     def _softmax(self, z: Any) -> Any:
         xp, axis = namespace(z), self._axis(z.ndim)
@@ -194,3 +208,8 @@ class CrossEntropy(OutputLoss):
         axis = self._axis(z.ndim)
         each = beside(z, np.arange(z.shape[axis]), like.dtype)
         return namespace(z).reshape(each, tuple(-1 if k == axis else 1 for k in range(z.ndim)))
+
+
+def _is_soft(y: Any) -> bool:
+    # Not isdtype: it does not know a tracer's dtype in all frameworks.
+    return "float" in str(y.dtype)

@@ -263,7 +263,7 @@ def _fingerprint(batch: Any) -> bytes:
         # bfloat16 is not known to NumPy; float32 holds its values.
         low = "bfloat16" in str(a.dtype) and hasattr(a, "float")
         host = a.detach().cpu() if hasattr(a, "detach") else a
-        memory = np.ascontiguousarray(host.float() if low else host)
+        memory = np.asarray(host.float() if low else host, order="C")
         digest.update(f"{a.dtype} {memory.shape}".encode())
         digest.update(memory.reshape(-1).view(np.uint8).data)
     return digest.digest()
@@ -298,9 +298,9 @@ def _torch_total(value: Any, group: Any, framework: Any) -> Any:
 
 def _mpi_total(value: Any, comm: Any) -> Any:
     if not hasattr(comm, "Allreduce"):
-        return comm.allreduce(value)
+        return np.asarray(comm.allreduce(value))
     # Without pickling.
-    value = np.ascontiguousarray(value)
+    value = np.asarray(value, order="C")
     result = np.empty_like(value)
     comm.Allreduce(value, result)
     return result

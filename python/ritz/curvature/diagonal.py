@@ -13,11 +13,11 @@ from ritz import _arrays
 from ritz._run import setting
 from ritz.curvature.gauss_newton import OutputSum
 from ritz.curvature.layerwise import module_sum, normalisation, passes
-from ritz.curvature.operator import takes_options
+from ritz.curvature.operator import Sum, takes_options
 from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import Counts, Result, Status
 
-__all__ = ["DiagonalEstimate", "exact_diagonal", "ggn_diagonal", "xdiag"]
+__all__ = ["DiagonalEstimate", "exact_diagonal", "ggn_diagonal", "has_exact", "xdiag"]
 
 Array = npt.NDArray[Any]
 
@@ -93,6 +93,11 @@ def ggn_diagonal(
         "ggn_diagonal", model, params, data, loss, kind=kind, samples=samples, seed=seed, **options
     )
     return total.structure.unflatten(exact_diagonal(total))
+
+
+def has_exact(total: Sum) -> bool:
+    """Tell whether `exact_diagonal` is for this sum: one of outputs of a torch module."""
+    return isinstance(total, OutputSum) and total.parameters.is_module
 
 
 def exact_diagonal(total: OutputSum) -> Any:

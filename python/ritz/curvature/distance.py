@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ritz.curvature import losses
@@ -41,7 +42,7 @@ def function_space_distance(
     ----------
     model, params, data, loss, **options
         As for `gauss_newton`; z are the outputs at `params`.
-    other : module, tree or Parameters
+    other : module, tree, flat vector or Parameters
         The second parameters, which give z′.
 
     Returns
@@ -56,19 +57,21 @@ def function_space_distance(
 
     Notes
     -----
-    Two evaluations of the model over the data, and one product with G.
+    An evaluation of the model over the data at each parameters, and one product with G.
     """
     given = Options(**options)
+    if given.linearize == "auto":  # one product does not pay for anything that could be kept
+        given = replace(given, linearize="recompute")
     middle = Exact(losses.resolve(loss, given.reduction))
     parameters = as_parameters(params, model)
-    here, there = (OutputSum(model, parameters, data, given, middle) for _ in range(2))
+    here = OutputSum(model, parameters, data, given, middle)
+    there = OutputSum(model, parameters, data, replace(given, deterministic=False), middle)
     there.moved_to(parameters.at(other))
-    if there.parameters.structure.shapes != here.structure.shapes:
-        raise ValueError("other has other names or shapes than params")
     join = here.structure.join
     delta = join(there.leaves) - join(here.leaves)
-    quadratic = 0.5 * float((delta * here.total(lambda c: c.product(delta))).sum())
     others = there.contributions()
+
+    quadratic = 0.5 * float((delta * here.total(lambda c: c.product(delta))).sum())
     measured = here.total(lambda c: _divergence(here.loss, c, next(others)))
     return FunctionSpaceDistance(quadratic, float(measured))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 from ritz import _arrays
@@ -12,6 +13,7 @@ from ritz.curvature.closures import Closures
 from ritz.curvature.losses import OutputLoss
 from ritz.curvature.operator import Curvature, Options, Sum, forming, takes_options
 from ritz.curvature.parameters import Parameters, as_parameters, is_module
+from ritz.operators import LinearOperator
 
 __all__ = ["fisher", "gauss_newton", "gradient_covariance"]
 
@@ -26,8 +28,8 @@ class Middle(ABC):
         self.loss = loss
 
     @abstractmethod
-    def state(self, z: Any, y: Any, batch: int) -> Any:
-        """Return the arrays that products need."""
+    def state(self, z: Any, y: Any, first: int) -> Any:
+        """Return the arrays that products need; `first` is the number of the first sample."""
 
     @abstractmethod
     def __call__(self, state: Any, u: Any) -> Any:
@@ -46,7 +48,7 @@ class Middle(ABC):
 class Exact(Middle):
     """The Hessian of the loss with respect to the outputs."""
 
-    def state(self, z: Any, y: Any, batch: int) -> Any:
+    def state(self, z: Any, y: Any, first: int) -> Any:
         return self.loss.curvature(z, y)
 
     def __call__(self, state: Any, u: Any) -> Any:
@@ -74,7 +76,7 @@ class _Outer(Middle):
 class Empirical(_Outer):
     """g = ∇ℓ of each term at its own target."""
 
-    def state(self, z: Any, y: Any, batch: int) -> Any:
+    def state(self, z: Any, y: Any, first: int) -> Any:
         return (self.loss.gradient(z, y),)
 
 
@@ -85,10 +87,9 @@ class Sampled(_Outer):
         super().__init__(loss, 1.0 / samples)
         self.samples, self.seed = samples, seed
 
-    def state(self, z: Any, y: Any, batch: int) -> Any:
+    def state(self, z: Any, y: Any, first: int) -> Any:
         state = self.loss.curvature(z, y)
-        first = batch * self.samples
-        return tuple(self.loss.sample(state, self.seed, first + k) for k in range(self.samples))
+        return tuple(self.loss.sample(state, self.seed, k, first) for k in range(self.samples))
 
 
 class PerSample(Empirical):
@@ -111,14 +112,15 @@ class OutputSum(Sum):
         middle: Middle,
     ) -> None:
         self.middle, self.loss = middle, middle.loss
+        self.draws = isinstance(middle, Sampled)
         self.reduction = self.loss.reduction
         self.model = model
         self.forming = forming(parameters.structure, model)
-        self.function = model if isinstance(model, Closures) else parameters.bind(_call(model))
+        self.function = model if isinstance(model, Closures) else parameters.bind(Called(model))
         super().__init__(parameters, data, options)
 
-    def contribution(self, batch: Any, index: int, how: str, budget: int) -> OutputContribution:
-        return OutputContribution(self, batch, index, how, budget)
+    def contribution(self, batch: Any, first: int, how: str, budget: int) -> OutputContribution:
+        return OutputContribution(self, batch, first, how, budget)
 
     def linearized(self, batch: Any, how: str, budget: int) -> Any:
         """Return the model's linearisation at one batch."""
@@ -144,13 +146,14 @@ class PerSampleSum(OutputSum):
 class OutputContribution:
     """What one batch gives: its linearisation and the state of its loss."""
 
-    def __init__(self, total: OutputSum, batch: Any, index: int, how: str, budget: int) -> None:
+    def __init__(self, total: OutputSum, batch: Any, first: int, how: str, budget: int) -> None:
         self._linearized = lin = total.linearized(batch, how, budget)
         self._loss, self.targets = total.loss, total.data.targets(batch)
         self.terms = float(total.loss.terms(self.targets, lin.value.shape))
         self.samples = total.data.size(batch)
-        self.state = total.middle.state(lin.value, self.targets, index)
-        self.product = lin.through(total.middle, self.state)
+        self._state = total.middle.state(lin.value, self.targets, first)
+        self._middle = total.middle
+        self.product = lin.through(self._middle, self._state)
 
     @property
     def how(self) -> str:
@@ -169,6 +172,19 @@ class OutputContribution:
         """The model's linearisation."""
         return self._linearized
 
+    def pulled(self, u: Any) -> Any:
+        """Return Jᵀ S u for flat u."""
+        w = u.reshape(self._linearized.value.shape)
+        return self._linearized.vjp(self._loss.factor_product(self._state, w))
+
+    def pushed(self, v: Any) -> Any:
+        """Return Sᵀ J v."""
+        return self._loss.factor_transposed(self._state, self._linearized.jvp(v))
+
+    def block(self, V: Any) -> Any:
+        """Return Jᵀ C J V."""
+        return self._linearized.through_block(self._middle, self._state)(V)
+
     def value(self) -> Any:
         """Return the sum of the loss over terms."""
         return self._loss.value(self._linearized.value, self.targets)
@@ -178,29 +194,67 @@ class OutputContribution:
         return self._linearized.vjp(self._loss.gradient(self._linearized.value, self.targets))
 
 
-class _Model:
-    """Calls a model with one batch's inputs; equal for equal models."""
+class OutputCurvature(Curvature):
+    """A curvature matrix Jᵀ C J that goes through a model's outputs."""
 
-    def __init__(self, model: Callable[..., Any]) -> None:
-        self.model = model
+    _sum: OutputSum
+
+    def gram(self) -> LinearOperator:
+        """Return G in function space, (1/n) Sᵀ J Jᵀ S with H = S Sᵀ, on the outputs of all data.
+
+        It is m × m for m outputs, batch after batch, and shares its eigenvalues other than zero
+        with G = (1/n) Jᵀ S Sᵀ J: for few samples and many parameters the smaller side.
+
+        Raises
+        ------
+        TypeError
+            For data of a loader, which are not kept, and for Fisher matrices other than the exact
+            one.
+
+        Notes
+        -----
+        A product costs as much as one with G.
+        """
+        total = self._sum
+        if not isinstance(total.middle, Exact):
+            raise TypeError("gram is for the Gauss-Newton matrix and the exact Fisher matrix")
+        if not total.data.static or total.options.comm is not None:
+            raise TypeError("gram needs all outputs in one place: pass a list of batches")
+
+        def parts() -> list[OutputContribution]:
+            return list(total.contributions())  # type: ignore[arg-type]
+
+        sizes = [math.prod(c.linearized.value.shape) for c in parts()]
+        offsets = [0, *itertools.accumulate(sizes)]
+
+        def matvec(u: Any) -> Any:
+            kept, y = parts(), None
+            for c, first, last in zip(kept, offsets[:-1], offsets[1:], strict=True):
+                g = c.pulled(u[first:last])
+                y = g if y is None else y + g
+            out = [c.pushed(y).reshape(-1) for c in kept]
+            factor = total.normalisation(sum(c.terms for c in kept), sum(c.samples for c in kept))
+            return total.structure.framework.concatenated(out) * factor
+
+        return LinearOperator(
+            (offsets[-1], offsets[-1]),
+            lambda u: total.host(matvec(total.own(u))),
+            dtype=total.structure.dtype,
+            symmetric=True,
+            framework=total.structure.framework,
+        )
+
+
+class Called:
+    """A model as a function of its parameters and one batch's inputs."""
+
+    def __init__(self, model: Any) -> None:
+        self.anchor = model
+        self.form = "model"
+        self._module = is_module(model)
 
     def __call__(self, source: Any, x: Any) -> Any:
-        return self.model(source, x)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, type(self)) and self.model == other.model
-
-    def __hash__(self) -> int:
-        return hash(self.model)
-
-
-class _Module(_Model):
-    def __call__(self, source: Any, x: Any) -> Any:
-        return source(x)
-
-
-def _call(model: Any) -> _Model:
-    return _Module(model) if is_module(model) else _Model(model)
+        return source(x) if self._module else self.anchor(source, x)
 
 
 def _operator(
@@ -210,9 +264,9 @@ def _operator(
     data: Any,
     middle: Middle,
     options: Options,
-) -> Curvature:
-    def made(parameters: Parameters) -> Curvature:
-        return Curvature(kind(model, parameters, data, options, middle), made)
+) -> OutputCurvature:
+    def made(parameters: Parameters) -> OutputCurvature:
+        return OutputCurvature(kind(model, parameters, data, options, middle), made)
 
     return made(as_parameters(params, model))
 
@@ -220,7 +274,7 @@ def _operator(
 @takes_options
 def gauss_newton(
     model: Any, params: Any = None, data: Any = None, loss: Any = "mse", **options: Any
-) -> Curvature:
+) -> OutputCurvature:
     """Return the generalised Gauss-Newton matrix G = (1/n) Σᵢ Jᵢᵀ Hᵢ Jᵢ of a model and its loss.
 
     Jᵢ is the Jacobian of the model's output zᵢ with respect to the parameters, Hᵢ = ∇²ℓᵢ(zᵢ), and n
@@ -244,7 +298,7 @@ def gauss_newton(
 
     Returns
     -------
-    Curvature
+    OutputCurvature
         Positive semidefinite, (n, n), on trees like the parameters or flat vectors.
 
     Raises
@@ -281,7 +335,7 @@ def fisher(
     samples: int = 1,
     seed: int = 0,
     **options: Any,
-) -> Curvature:
+) -> OutputCurvature:
     """Return the Fisher information matrix F = (1/n) Σᵢ E[gᵢ gᵢᵀ] of a model and its loss.
 
     gᵢ is the gradient of the i-th term with respect to the parameters.
@@ -303,7 +357,7 @@ def fisher(
 
     Returns
     -------
-    Curvature
+    OutputCurvature
 
     Raises
     ------
@@ -337,7 +391,7 @@ def fisher(
 @takes_options
 def gradient_covariance(
     model: Any, params: Any = None, data: Any = None, loss: Any = "mse", **options: Any
-) -> Curvature:
+) -> OutputCurvature:
     """Return the uncentred covariance C = (1/N) Σᵢ gᵢ gᵢᵀ of the gradients of N samples.
 
     gᵢ is the gradient of the i-th sample's whole loss, scaled so that the mean of all gᵢ is the
@@ -351,7 +405,7 @@ def gradient_covariance(
 
     Returns
     -------
-    Curvature
+    OutputCurvature
 
     Raises
     ------

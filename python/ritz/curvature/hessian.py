@@ -8,8 +8,9 @@ from typing import Any
 
 from ritz.curvature import losses
 from ritz.curvature.closures import Closures
-from ritz.curvature.losses import OutputLoss
+from ritz.curvature.gauss_newton import Called
 from ritz.curvature.operator import Curvature, Options, Sum, forming, takes_options
+from ritz.curvature.output_loss import OutputLoss
 from ritz.curvature.parameters import Parameters, as_parameters, is_module
 
 __all__ = ["hessian"]
@@ -40,7 +41,7 @@ class ScalarSum(Sum):
         mean = (self.options.reduction or self.reduction) == "mean"
         return terms, terms if mean else 1.0
 
-    def contribution(self, batch: Any, index: int, how: str, budget: int) -> ScalarContribution:
+    def contribution(self, batch: Any, first: int, how: str, budget: int) -> ScalarContribution:
         terms, weight = self.weight(batch)
         args = (batch,) if self._raw else (self.constants, batch, weight)
         gradient = self._forming.linearize_gradient(
@@ -68,7 +69,7 @@ class ModelSum(Sum):
         self._function = parameters.bind(_OutputLoss(model, loss))
         super().__init__(parameters, data, options)
 
-    def contribution(self, batch: Any, index: int, how: str, budget: int) -> ScalarContribution:
+    def contribution(self, batch: Any, first: int, how: str, budget: int) -> ScalarContribution:
         y = self.data.targets(batch)
         gradient = self._forming.linearize_gradient(
             self._function,
@@ -110,6 +111,10 @@ class ScalarContribution:
         """Return ∇² loss v."""
         return self._scaled(self._gradient.hvp(v))
 
+    def block(self, V: Any) -> Any:
+        """Return ∇² loss V."""
+        return self._scaled(self._gradient.hvp_block(V))
+
     def value(self) -> Any:
         """Return the loss."""
         return self._scaled(self._gradient.value)
@@ -120,10 +125,12 @@ class ScalarContribution:
 
 
 class _Weighted:
-    """(params, batch, weight) ↦ weight · loss; equal for equal losses."""
+    """(params, batch, weight) ↦ weight · loss."""
+
+    form = "weighted"
 
     def __init__(self, loss: Callable[..., Any]) -> None:
-        self._loss = loss
+        self.anchor = self._loss = loss
 
     def __call__(self, source: Any, batch: Any, weight: float) -> Any:
         loss = (
@@ -138,31 +145,16 @@ class _Weighted:
             )
         return weight * loss
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Weighted) and self._loss == other._loss
-
-    def __hash__(self) -> int:
-        return hash(self._loss)
-
 
 class _OutputLoss:
-    """(params, x, y) ↦ the loss of the model's output; equal for equal models and losses."""
+    """(params, x, y) ↦ the loss of the model's output."""
 
     def __init__(self, model: Any, loss: OutputLoss) -> None:
-        self._model, self._loss = model, loss
-        self._module = is_module(model)
+        self._model, self._loss = Called(model), loss
+        self.anchor, self.form = model, loss
 
     def __call__(self, source: Any, x: Any, y: Any) -> Any:
-        z = source(x) if self._module else self._model(source, x)
-        return self._loss.value(z, y)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _OutputLoss):
-            return False
-        return bool(self._model == other._model and self._loss == other._loss)
-
-    def __hash__(self) -> int:
-        return hash((self._model, self._loss))
+        return self._loss.value(self._model(source, x), y)
 
 
 @takes_options

@@ -38,7 +38,7 @@ class Pass:
     """
 
     total: OutputSum
-    index: int
+    first_sample: int
     recording: Recording
     leaves: list[Any]
     inputs: Any
@@ -51,7 +51,7 @@ class Pass:
         """Yield tensors u of the shape of the output; see `columns`."""
         z = self.recording.z.detach()
         middle = self.total.middle
-        state = middle.state(z, self.targets, self.index)
+        state = middle.state(z, self.targets, self.first_sample)
         return columns(middle, state, z, self.samples, joint)
 
     def live_terms(self) -> Any:
@@ -77,7 +77,8 @@ def passes(total: OutputSum, layers: Sequence[Layer]) -> Iterator[Pass]:
     from ritz.frameworks.torch_recording import Recording
 
     most = 0
-    for index, batch in enumerate(total.data):
+    first = total._first_sample()
+    for batch in total.data:
         leaves = [leaf.detach().requires_grad_() for leaf in total.leaves]
         x, y, n = total.data.inputs(batch), total.data.targets(batch), total.data.size(batch)
         recording = Recording(layers, _forward(total, leaves, x), n)
@@ -88,7 +89,8 @@ def passes(total: OutputSum, layers: Sequence[Layer]) -> Iterator[Pass]:
                 "along its first axis: pass batch_size if they are counted wrongly"
             )
         terms = float(total.loss.terms(y, shape))
-        yield Pass(total, index, recording, leaves, x, y, n, terms, most < min(n, 2))
+        yield Pass(total, first, recording, leaves, x, y, n, terms, most < min(n, 2))
+        first += n
         most = max(most, min(n, 2))
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ritz.curvature.closures import Closures
-from ritz.curvature.gauss_newton import _call
+from ritz.curvature.gauss_newton import Called
 from ritz.curvature.operator import Options, forming
-from ritz.curvature.parameters import as_parameters
+from ritz.curvature.parameters import StaleError, as_parameters
 from ritz.operators import LinearOperator
+from ritz.trees import Structure
 
 __all__ = ["ntk"]
 
@@ -46,8 +47,14 @@ def ntk(
     Returns
     -------
     LinearOperator
-        Symmetric positive semidefinite where `inputs2` is left out. A product costs one Jᵀ u and
-        one J v; with "trace" C of each.
+        Symmetric positive semidefinite where `inputs2` is left out. With "keep" it takes and
+        returns arrays of the outputs' shape as well as flat ones. A product costs one Jᵀ u and one
+        J v; with "trace" C of each.
+
+    Raises
+    ------
+    TypeError, ValueError, StaleError
+        As for `gauss_newton`.
 
     References
     ----------
@@ -60,7 +67,7 @@ def ntk(
     parameters = as_parameters(params, model)
     structure = parameters.structure
     way = forming(structure, model)
-    function = model if isinstance(model, Closures) else parameters.bind(_call(model))
+    function = model if isinstance(model, Closures) else parameters.bind(Called(model))
 
     def linearized(x: Any) -> Any:
         return way.linearize(
@@ -76,18 +83,34 @@ def ntk(
     memory: dict[Any, Any] = {}
     left = linearized(inputs)
     right = left if inputs2 is None else linearized(inputs2)
+    domain = codomain = None
     if isinstance(outputs, str) and outputs == "keep":
         shape, product, adjoint = _kept(left, right)
+        codomain, domain = Structure.of(left.value), Structure.of(right.value)
     else:
         pairs = _weights(outputs, left.value, right.value)
         shape, product, adjoint = _contracted(left, right, pairs)
+    mark = parameters.fingerprint()
+
+    def fresh(product: Product) -> Product:
+        def checked(v: Any) -> Any:
+            if parameters.fingerprint() != mark:
+                raise StaleError(
+                    "the parameters have moved since this kernel was made: make a new one"
+                )
+            return product(v)
+
+        return checked
+
     return LinearOperator(
         shape,
-        product,
-        adjoint,
+        fresh(product),
+        fresh(adjoint),
         dtype=structure.dtype,
         symmetric=True if right is left else None,
         framework=structure.framework,
+        domain=domain,
+        codomain=codomain,
     )
 
 

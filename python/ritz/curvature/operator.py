@@ -143,6 +143,9 @@ class Contribution(Protocol):
     def product(self, v: Any) -> Any:
         """Return the batch's matrix times v, (n,)."""
 
+    def block(self, V: Any) -> Any:
+        """Return the batch's matrix times V, (n, k)."""
+
     def value(self) -> Any:
         """Return the batch's loss."""
 
@@ -155,6 +158,8 @@ class Sum(ABC):
 
     #: The reduction where options leave it open.
     reduction = "mean"
+    #: Whether contributions depend on the numbers of their samples.
+    draws = False
 
     def __init__(self, parameters: Parameters, data: Any, options: Options) -> None:
         self.parameters = parameters
@@ -162,6 +167,7 @@ class Sum(ABC):
         self.data = options.read(data)
         self.structure = parameters.structure
         self._memory: dict[Any, Any] = {}
+        self._first: int | None = None
         # JAX functions cannot be random.
         self._tested = not options.deterministic or self.structure.framework.name == "jax"
         if options.deterministic and parameters.is_module:
@@ -169,8 +175,11 @@ class Sum(ABC):
         self.moved_to(parameters)
 
     @abstractmethod
-    def contribution(self, batch: Any, index: int, how: str, budget: int) -> Contribution:
-        """Return what one batch gives at the present point."""
+    def contribution(self, batch: Any, first: int, how: str, budget: int) -> Contribution:
+        """Return what one batch gives at the present point; `first` is its first sample's number.
+
+        Samples are numbered over all ranks if the sum draws random numbers for them.
+        """
 
     def normalisation(self, terms: float, samples: float) -> float:
         """Return the factor of the sum, from the number of terms and samples of all ranks."""
@@ -206,32 +215,43 @@ class Sum(ABC):
     def contributions(self, columns: int = 1) -> Iterator[Contribution]:
         """Yield what each batch gives, kept ones first if the data stays."""
         self._require_fresh()
+        first = self._first_sample()
         if self.data.static:
             if not self._kept:
                 batches = list(self.data)
                 share = self.options.budget // max(len(batches), 1)
-                for index, batch in enumerate(batches):
-                    way = self.options.linearize
-                    self._kept.append(self._made(batch, index, way, share))
+                for batch in batches:
+                    self._kept.append(self._made(batch, first, self.options.linearize, share))
+                    first += self._kept[-1].samples
             yield from self._kept
             return
         # Nothing of a loader is kept. For one column, recording and one product is the least.
         way = "recompute" if columns == 1 else "graph"
-        for index, batch in enumerate(self.data):
-            yield self._made(batch, index, way, self.options.budget)
+        for batch in self.data:
+            made = self._made(batch, first, way, self.options.budget)
+            first += made.samples
+            yield made
 
-    def _made(self, batch: Any, index: int, how: str, budget: int) -> Contribution:
+    def _first_sample(self) -> int:
+        if not self.draws or self.options.comm is None:
+            return 0
+        if self._first is None:
+            own = sum(self.data.size(batch) for batch in self.data)
+            self._first = self.data.first_sample(own)
+        return self._first
+
+    def _made(self, batch: Any, first: int, how: str, budget: int) -> Contribution:
         self._linearizations += 1
-        made = self.contribution(batch, index, how, budget)
+        made = self.contribution(batch, first, how, budget)
         if not self._tested:
             self._tested = True
-            again = self.contribution(batch, index, "recompute", 0)
-            first, second = float(made.value()), float(again.value())
-            size = abs(first) + abs(second)
-            if not abs(first - second) <= 1e-4 * size and np.isfinite(size):
+            again = self.contribution(batch, first, "recompute", 0)
+            one, two = float(made.value()), float(again.value())
+            size = abs(one) + abs(two)
+            if not abs(one - two) <= 1e-4 * size and np.isfinite(size):
                 raise ValueError(
-                    f"the model is not deterministic: the loss of one batch was {first!r} and then "
-                    f"{second!r}; fix its random numbers, or pass deterministic=False"
+                    f"the model is not deterministic: the loss of one batch was {one!r} and then "
+                    f"{two!r}; fix its random numbers, or pass deterministic=False"
                 )
         return made
 
@@ -251,29 +271,29 @@ class Sum(ABC):
             )
             if not self._whole_pass[0] > 0.0:
                 raise ValueError("data has no valid terms: all targets are ignored or weigh zero")
-        return self.data.total(result) * self.normalisation(*self._whole_pass)
+        factor = self.normalisation(*self._whole_pass)
+        result = self.data.total(result)
+        return result if factor == 1.0 else result * factor
 
     # ---------------------------------------------------------------------- what the core calls
 
     def matvec(self, v: Any) -> Any:
-        return self._host(self.total(lambda c: c.product(self._own(v))))
+        own = self.own(v)
+        return self.host(self.total(lambda c: c.product(own)))
 
     def matmat(self, V: Any) -> Any:
-        # Column by column: on the CPU a vectorised product is no faster, with convolutions slower.
-        from array_api_compat import array_namespace
+        own = self.own(V)
+        return self.host(self.total(lambda c: c.block(own), int(V.shape[1])))
 
-        own, k = self._own(V), int(V.shape[1])
-        xp = array_namespace(own)
+    # Vectors go to compiled functions only, which copy what they keep.
+    matvec.takes_views = matmat.takes_views = True  # type: ignore[attr-defined]
 
-        def columns(c: Contribution) -> Any:
-            return xp.stack([c.product(own[:, j]) for j in range(k)], axis=1)
-
-        return self._host(self.total(columns, k))
-
-    def _own(self, v: Any) -> Any:
+    def own(self, v: Any) -> Any:
+        """Return a host vector on the parameters' device."""
         return v if self.structure.device is None else v.to(self.structure.device)
 
-    def _host(self, v: Any) -> Any:
+    def host(self, v: Any) -> Any:
+        """Return a vector as the core takes it."""
         return v if self.structure.device is None else v.cpu()
 
 
@@ -353,8 +373,8 @@ class Curvature(LinearOperator):
 
         Parameters
         ----------
-        params : module, tree or Parameters, optional
-            None: the module's present values.
+        params : module, tree, flat vector or Parameters, optional
+            None: what the parameters are now.
 
         Raises
         ------
@@ -362,11 +382,36 @@ class Curvature(LinearOperator):
             If the structure differs.
         """
         here = self._sum.parameters
-        source = here.source if params is None else params
-        there = source if isinstance(source, Parameters) else here.at(source)
-        if (there.names, there.structure.shapes) != (here.names, here.structure.shapes):
-            raise ValueError("params has other names or shapes than the operator's parameters")
-        self._sum.moved_to(there)
+        self._sum.moved_to(here.at(here.source if params is None else params))
+
+    def diagonal(self, method: str = "auto", *, products: int = 100, seed: int = 0) -> Any:
+        """Return the diagonal of the matrix as a tree like the parameters.
+
+        Parameters
+        ----------
+        method : {"auto", "exact", "xdiag"}
+            "exact": layer by layer, for Gauss-Newton and Fisher matrices of a torch module.
+            "xdiag": estimated from products with random vectors. "auto": exact where it can be.
+        products : int
+            Of the estimate; n or more give the diagonal itself.
+        seed : int
+            Of the estimate.
+        """
+        from ritz.curvature import diagonal
+
+        if method not in ("auto", "exact", "xdiag"):
+            raise ValueError(f'method is {method!r}; pass "auto", "exact" or "xdiag"')
+        exact = diagonal.has_exact(self._sum)
+        if method == "exact" and not exact:
+            raise TypeError(
+                "the exact diagonal needs the layers of a torch.nn.Module under a Gauss-Newton or "
+                'Fisher matrix; pass method="xdiag"'
+            )
+        if exact and method != "xdiag":
+            flat = diagonal.exact_diagonal(self._sum)  # type: ignore[arg-type]
+        else:
+            flat = diagonal.xdiag(self, products, seed=seed).value
+        return self._sum.structure.unflatten(flat)
 
     # ----------------------------------------------------------------------------------- blocks
 

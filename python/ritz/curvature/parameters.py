@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
+
+import numpy as np
 
 from ritz.trees import Structure
 
@@ -45,6 +48,8 @@ class Parameters:
 
     structure: Structure
     names: tuple[str, ...]
+    #: Whether the leaves are those of a source that may change.
+    _moves = True
 
     def __init__(self, source: Any, patterns: Sequence[str] | None = None) -> None:
         self.source = source
@@ -81,66 +86,85 @@ class Parameters:
         """Return those of `names` alone."""
         return Parameters(self.source, [_literal(name) for name in names])
 
-    def at(self, source: Any) -> Parameters:
-        """Return the same choice from another module or tree."""
-        return Parameters(source, [_literal(name) for name in self.names])
+    def at(self, point: Any) -> Parameters:
+        """Return the same choice at another point: a module, a tree, or a flat vector.
+
+        A tree may be like the whole source, or like the choice alone.
+        """
+        if isinstance(point, Parameters):
+            there = point
+        elif self._like_source(point):
+            there = Parameters(point, [_literal(name) for name in self.names])
+        else:
+            there = copy.copy(self)
+            structure = self.structure
+            flat = structure.native(structure.flat(point))
+            there.leaves, there._moves = list(structure.split(flat)), False
+        if (there.names, there.structure.shapes) != (self.names, self.structure.shapes):
+            raise ValueError("the point has other names or shapes than these parameters")
+        return there
+
+    def _like_source(self, point: Any) -> bool:
+        if self.is_module or is_module(point):
+            return is_module(point)
+        if hasattr(point, "shape"):
+            return self._whole.is_array and tuple(point.shape) == self._whole.shapes[0]
+        try:
+            self._whole.leaves(point)
+        except (TypeError, ValueError):
+            return False
+        return True
 
     def bind(self, function: Function) -> Function:
         """Return (leaves, constants, *args) ↦ function(source with these leaves, *args)."""
         if self.is_module:
-            return _of_module(function, self.source, self.names, tuple(self._constants))
-        return _Bound(function, self._whole, self.names)
+            from ritz.frameworks.torch_modules import stateless
+
+            return stateless(function, self.source, self.names, tuple(self._constants))
+        return Bound(function, self._whole, self.names)
 
     def fingerprint(self) -> object:
         """Return what is equal as long as no leaf moves."""
-        name = self.structure.framework.name
-        if name == "jax":
-            return None  # immutable
-        if name == "numpy":
-            return [leaf.tobytes() for leaf in self.leaves]
-        from ritz.frameworks.torch_linear import fingerprint
-
+        if not self._moves:
+            return None
+        framework = self.structure.framework.name
         if self.is_module:
             named = dict(self.source.named_parameters())
-            return fingerprint([named[name] for name in self.names if name in named])
-        return fingerprint(self.leaves)
+        else:
+            named = dict(zip(self._whole.names, self._whole.leaves(self.source), strict=True))
+        present = [named.get(name) for name in self.names]
+        if framework == "jax":  # arrays cannot change, but a tree's entries can
+            return [id(leaf) for leaf in present]
+        if framework == "numpy":
+            return [np.asarray(leaf).tobytes() for leaf in present]
+        from ritz.frameworks.torch_linear import fingerprint
+
+        return fingerprint([leaf for leaf in present if leaf is not None])
 
 
-class _Bound:
-    """A function of a tree as one of its chosen leaves; equal if it does the same.
+class Bound:
+    """A function of a tree as one of its chosen leaves.
 
-    Equality lets compiled code for it be found again from another point.
+    `anchor` is the user's own callable, and `form` tells this function from others of it, so that
+    what was compiled for it is found again from another point.
     """
 
     def __init__(self, function: Function, whole: Structure, names: tuple[str, ...]) -> None:
-        self._function, self._whole, self._names = function, whole, names
-        self._key = (function, names, whole.names, whole.shapes)
+        self._function, self._whole = function, whole
+        self._chosen = set(names)
+        self.anchor = getattr(function, "anchor", function)
+        self.form = (getattr(function, "form", None), names, whole)
 
     def __call__(self, leaves: Sequence[Any], constants: Sequence[Any], *args: Any) -> Any:
         own, rest = iter(leaves), iter(constants)
-        chosen = set(self._names)
-        every = [next(own) if name in chosen else next(rest) for name in self._whole.names]
+        every = [next(own) if n in self._chosen else next(rest) for n in self._whole.names]
         return self._function(self._whole.tree(every), *args)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Bound) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
 
 
 def is_module(obj: Any) -> bool:
     """Tell whether an object is a torch.nn.Module, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(obj, torch.nn.Module)
-
-
-def _of_module(
-    function: Function, module: Any, names: tuple[str, ...], constants: tuple[str, ...]
-) -> Function:
-    from ritz.frameworks.torch_modules import stateless
-
-    return stateless(function, module, names, constants)
 
 
 def _detached(leaves: Any) -> list[Any]:
@@ -223,7 +247,7 @@ class ActivationParameters(Parameters):
 
     def __init__(self, source: Any) -> None:
         super().__init__({source.name: source.value})
-        self._activation = source
+        self._activation, self._moves = source, False
 
     def bind(self, function: Function) -> Function:
         """Return (leaves, constants, *args) ↦ function(module with this activation, *args)."""
@@ -238,6 +262,12 @@ def as_parameters(params: Any, model: Any = None) -> Parameters:
     """
     if isinstance(params, Parameters):
         return params
+    if is_module(model) and not (params is None or _is_patterns(params) or is_module(params)):
+        raise TypeError(
+            f"params is a {type(params).__name__}, but the model is a module, which has parameters "
+            "of its own: pass params=None for all of them, patterns of their names, or "
+            "ritz.select(module, ...); the data comes after params"
+        )
     if params is None or _is_patterns(params):
         if not is_module(model):
             raise TypeError(

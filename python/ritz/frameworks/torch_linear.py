@@ -102,7 +102,7 @@ class Linearized(Products):
         try:
             leaves = [p.detach() for p in self._point]  # nothing is recorded
             with with_tangents(leaves, self._structure.split(v)) as duals:
-                return self._image(tangent_of(self._call(duals)))
+                return self._image(tangent_of(self._call(duals))).detach()
         except _UNKNOWN:
             return self._with_graph().jvp(v)
 

@@ -136,15 +136,17 @@ class Products(ABC):
         self._undecided = how == "auto"
         self._again_for_blocks = how == "recompute"
         self._spent = 0.0
+        known = (self.kind, "bytes")
         start = self._clock()
         if how == "trace":
             self._way = self._traced()
-        elif how == "graph" or (how == "auto" and "over budget" not in self._times):
+        elif how == "graph" or (how == "auto" and self._memory.get(known, 0) <= self._budget):
             self._way = self._recorded()
         self._recording_seconds = self._clock() - start
-        if how != "recompute" and (self._way is None or self.bytes > self._budget):
-            self._times["over budget"] = []
-            self._way = None
+        if self._way is not None:
+            self._memory[known] = self.bytes
+            if self._memory[known] > self._budget:
+                self._way = None
         if self._way is not None:
             self.value, self._gradient = self._way.value, self._way.gradient
         else:
