@@ -64,9 +64,10 @@ CASES = {
 }
 
 
-def operators(name, data=lambda x, y: (x, y)):
+def operators(name, data=lambda x, y: (x, y), dtype=np.float64):
     model, array = CASES[name]
     params, x, y = problem()
+    params, x = {k: v.astype(dtype) for k, v in params.items()}, x.astype(dtype)
     params = {k: array(v) for k, v in params.items()}
     batches = data(array(x), array(y))
     common = (model, params, batches, "cross_entropy")
@@ -97,12 +98,14 @@ def dense(name, *args):
     return result
 
 
-def test_frameworks_agree():
-    reference = dense("torch")
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float64, 1e-11), (np.float32, 1e-6)])
+def test_frameworks_agree(dtype, bound):
+    reference = dense("torch", lambda x, y: (x, y), dtype)
     for name in ("jax", "numpy"):
-        for key, a in dense(name).items():
+        for key, a in dense(name, lambda x, y: (x, y), dtype).items():
             error = np.linalg.norm(a - reference[key]) / np.linalg.norm(reference[key])
-            assert error < 1e-11, (name, key, error)
+            assert a.dtype == dtype
+            assert error < bound, (name, key, error)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -119,6 +119,57 @@ def test_losses(name, reduction):
             assert_same(g, p, 1e-11)
 
 
+def test_closed_forms():
+    x, _ = points(12)
+    linear = nn.Linear(5, 1, bias=False).double()
+    y = torch.rand(12, 1, dtype=torch.float64)
+    G = ritz.gauss_newton(linear, None, (x, y), "mse")
+    assert_same(G.to_dense(), 2 * x.T @ x / 12)
+    assert_same(ritz.hessian(linear, None, (x, y), "mse").to_dense(), 2 * x.T @ x / 12)
+    p = torch.sigmoid(linear(x)).detach()
+    logistic = x.T @ (p * (1 - p) * x) / 12
+    bits = y.round()
+    for make in (ritz.gauss_newton, ritz.hessian):
+        assert_same(make(linear, None, (x, bits), "bce_with_logits").to_dense(), logistic)
+    squares = x.T @ ((p - bits) ** 2 * x) / 12
+    empirical = ritz.fisher(linear, None, (x, bits), "bce_with_logits", kind="empirical")
+    assert_same(empirical.to_dense(), squares)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", CASES)
+def test_single_precision(case, way):
+    make, data = CASES[case]
+    model, (x, y) = make().float(), data(6)
+    x = x.float() if x.is_floating_point() else x
+    for op in (
+        ritz.gauss_newton(model, None, (x, y), "cross_entropy", linearize=way),
+        ritz.hessian(model, None, (x, y), "cross_entropy", linearize=way),
+    ):
+        u, v = torch.randn(2, op.shape[0], generator=torch.Generator().manual_seed(0))
+        scale = (op @ u).norm() * v.norm() + (op @ v).norm() * u.norm()
+        assert abs((op @ u) @ v - (op @ v) @ u) <= 1e-6 * scale
+        assert (op @ u).dtype == torch.float32
+    J = ritz.ntk(model, None, x, linearize=way)
+    a, b = torch.randn(2, J.shape[0], generator=torch.Generator().manual_seed(1))
+    assert abs((J @ a) @ b - (J @ b) @ a) <= 1e-6 * (J @ a).norm() * b.norm() * 10
+
+
+@pytest.mark.parametrize("samples", [2, 60])  # the Jacobian is wide, then tall
+def test_norms_of_wide_and_tall_jacobians(samples):
+    model, (x, _) = mlp(), points(samples)
+    params = dict(model.named_parameters())
+    J = ritz.jacobian(lambda p: torch.func.functional_call(model, p, (x,)), params)
+    expected = torch.linalg.norm(dense_jacobian(model, x)) ** 2
+    for gram in (J.T @ J, J @ J.T):
+        exact, stderr = ritz.trace(gram, samples=gram.shape[0])
+        assert exact == pytest.approx(float(expected), rel=1e-10)
+        assert stderr == 0.0
+    top, _ = ritz.eigsh(J.T @ J, k=1)
+    norm = torch.linalg.matrix_norm(dense_jacobian(model, x), 2)
+    assert float(top[0]) == pytest.approx(float(norm) ** 2, rel=1e-8)
+
+
 def test_reduction_none_must_be_said():
     model, (x, y) = mlp(), points(5)
     loss = nn.CrossEntropyLoss(reduction="none")

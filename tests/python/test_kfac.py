@@ -361,11 +361,12 @@ def test_two_ranks_are_one(approximation):
     y[0, :3] = y[3] = IGNORED
     shards = [(x[:2], y[:2]), (x[2:], y[2:])]
     ranks = Ranks()
+    # Made one after the other: the seed is the process's.
+    models = [seeded(lambda: linear_chain(4, 3, 3)) for _ in range(2)]
 
     def made(rank):
-        model = seeded(lambda: linear_chain(4, 3, 3))
         return kfac(
-            model, None, shards[rank], approximation=approximation, comm=ranks.of(rank)
+            models[rank], None, shards[rank], approximation=approximation, comm=ranks.of(rank)
         ).to_dense()
 
     whole = kfac(
