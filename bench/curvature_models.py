@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def in_torch(name: str) -> tuple[Any, Any, Any]:
         return module, torch.randn(n, MLP[0]), torch.randint(0, MLP[3], (n,))
     if name == "conv":
         layers = []
-        for a, b in zip(CHANNELS, CHANNELS[1:], strict=False):
+        for a, b in itertools.pairwise(CHANNELS):
             layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()]
         layers += [nn.AvgPool2d(4), nn.Flatten()]
         module = nn.Sequential(*layers, nn.Linear(CHANNELS[-1], 10))
@@ -90,7 +91,7 @@ def in_jax(name: str) -> tuple[Any, Any, Any, Any]:
         return jnp.asarray(rng.integers(0, below, shape))
 
     if name == "mlp":
-        params: Any = [linear(a, b) for a, b in zip(MLP, MLP[1:], strict=False)]
+        params: Any = [linear(a, b) for a, b in itertools.pairwise(MLP)]
 
         def mlp(params: Any, x: Any) -> Any:
             for p in params[:-1]:
@@ -101,7 +102,7 @@ def in_jax(name: str) -> tuple[Any, Any, Any, Any]:
     if name == "conv":
         params = [
             {"w": normal(3, 3, a, b, scale=(9 * a) ** -0.5), "b": jnp.zeros(b)}
-            for a, b in zip(CHANNELS, CHANNELS[1:], strict=False)
+            for a, b in itertools.pairwise(CHANNELS)
         ]
         params.append(linear(CHANNELS[-1], 10))
 

@@ -27,5 +27,6 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = True
+napoleon_use_ivar = True  # properties may be named under Attributes as well
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

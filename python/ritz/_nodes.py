@@ -90,6 +90,11 @@ class Counter:
                 a, b, c = op.counts()
                 self._ended = (self._ended[0] + a, self._ended[1] + b, self._ended[2] + c)
 
+    def count(self, matvec: int) -> None:
+        """Count products that were made without a compiled operator."""
+        with self._lock:
+            self._ended = (self._ended[0] + matvec, *self._ended[1:])
+
     def counts(self) -> Counts:
         with self._lock:
             rows = [self._ended, *(op.counts() for op in self._running.values())]

@@ -110,3 +110,16 @@ def test_a_tree_of_parameters():
     assert_same(torch.cat([out["a"], out["b"][0].reshape(-1)]), expected @ flat)
     part = ritz.hessian(loss, ritz.select(params, "b.*"), batch, reduction="sum", batch_size=len)
     assert_same(part.to_dense(), expected[3:, 3:])
+
+
+def test_a_product_has_memory_of_its_own():
+    p = torch.ones(4, dtype=torch.float64)
+    H = ritz.hessian(lambda p: 0.5 * (p * p).sum(), p)
+    v = torch.arange(4, dtype=torch.float64)
+    w = H @ v
+    assert torch.equal(w, v)
+    w += 1.0
+    assert v[0] == 0.0
+    assert H.counts.matvec == 1
+    with pytest.raises(TypeError, match="requires grad"):
+        H @ v.requires_grad_()

@@ -13,7 +13,7 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Closures:
-    """A function z = f(x, *args) and products with its derivatives, written by the user.
+    """A function z = f(x, args) and products with its derivatives, written by the user.
 
     x, v and Jᵀ u are trees like the parameters: for one array of parameters they are arrays of its
     shape. z, J v and u are arrays of the shape of z. `args` is what the operator passes of a batch.
@@ -21,21 +21,21 @@ class Closures:
     Parameters
     ----------
     value : callable, optional
-        (x, *args) ↦ z, an array of any shape; () for a loss.
+        `(x, *args)` ↦ z, an array of any shape; () for a loss.
     jvp : callable, optional
-        (x, v, *args) ↦ J v.
+        `(x, v, *args)` ↦ J v.
     vjp : callable, optional
-        (x, u, *args) ↦ Jᵀ u. For a loss, u = 1 gives the gradient.
+        `(x, u, *args)` ↦ Jᵀ u. For a loss, u = 1 gives the gradient.
     hvp : callable, optional
-        (x, v, *args) ↦ H v, like the parameters, for a scalar function with Hessian H.
+        `(x, v, *args)` ↦ H v, like the parameters, for a scalar function with Hessian H.
     linearize : callable, optional
-        (x, *args) ↦ (z, v ↦ J v, u ↦ Jᵀ u), which may share work, instead of `value`, `jvp` and
+        `(x, *args)` ↦ (z, v ↦ J v, u ↦ Jᵀ u), which may share work, instead of `value`, `jvp` and
         `vjp`. Called once a point, and it must not depend on later writes to x.
     jvp_block : callable, optional
-        (x, V, *args) ↦ the products with the columns of V (n, k), of shape (k, *z.shape). A column
-        is flat: the leaves of the tree one after the other.
+        `(x, V, *args)` ↦ the products with the columns of V (n, k), of shape `(k, *z.shape)`. A
+        column is flat: the leaves of the tree one after the other.
     vjp_block : callable, optional
-        (x, U, *args) ↦ (n, k) for U (k, *z.shape).
+        `(x, U, *args)` ↦ (n, k) for U `(k, *z.shape)`.
 
     Raises
     ------

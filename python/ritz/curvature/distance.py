@@ -71,7 +71,7 @@ def function_space_distance(
     delta = join(there.leaves) - join(here.leaves)
     others = there.contributions()
 
-    quadratic = 0.5 * float((delta * here.total(lambda c: c.product(delta))).sum())
+    quadratic = 0.5 * float((delta * here.product(lambda c: c.product(delta))).sum())
     measured = here.total(lambda c: _divergence(here.loss, c, next(others)))
     return FunctionSpaceDistance(quadratic, float(measured))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any
 
 from ritz import _arrays
@@ -100,6 +101,23 @@ class PerSample(Empirical):
         return (g * u).sum(axes, keepdims=True) if axes else g * u
 
 
+class _Normalised(Middle):
+    """Another middle, times the factor that its state begins with."""
+
+    def __init__(self, middle: Middle) -> None:
+        super().__init__(middle.loss)
+        self._middle = middle
+
+    def _key(self) -> tuple[Any, ...]:
+        return type(self), self._middle
+
+    def state(self, z: Any, y: Any, first: int) -> Any:
+        return 1.0, self._middle.state(z, y, first)
+
+    def __call__(self, state: Any, u: Any) -> Any:
+        return state[0] * self._middle(state[1], u)
+
+
 class OutputSum(Sum):
     """Σ Jᵀ C J over batches of a model and a loss of its outputs."""
 
@@ -151,9 +169,14 @@ class OutputContribution:
         self._loss, self.targets = total.loss, total.data.targets(batch)
         self.terms = float(total.loss.terms(self.targets, lin.value.shape))
         self.samples = total.data.size(batch)
-        self._state = total.middle.state(lin.value, self.targets, first)
-        self._middle = total.middle
+        self._middle = _Normalised(total.middle)
+        self._state = self._middle.state(lin.value, self.targets, first)
         self.product = lin.through(self._middle, self._state)
+
+    def normalise(self, factor: float) -> None:
+        """Multiply products by this from now on."""
+        self._state = (factor, self._state[1])
+        self.product = self._linearized.through(self._middle, self._state)
 
     @property
     def how(self) -> str:
@@ -175,11 +198,11 @@ class OutputContribution:
     def pulled(self, u: Any) -> Any:
         """Return Jᵀ S u for flat u."""
         w = u.reshape(self._linearized.value.shape)
-        return self._linearized.vjp(self._loss.factor_product(self._state, w))
+        return self._linearized.vjp(self._loss.factor_product(self._state[1], w))
 
     def pushed(self, v: Any) -> Any:
         """Return Sᵀ J v."""
-        return self._loss.factor_transposed(self._state, self._linearized.jvp(v))
+        return self._loss.factor_transposed(self._state[1], self._linearized.jvp(v))
 
     def block(self, V: Any) -> Any:
         """Return Jᵀ C J V."""
@@ -260,15 +283,14 @@ class Called:
 def _operator(
     kind: type[OutputSum],
     model: Any,
-    params: Any,
     data: Any,
     middle: Middle,
     options: Options,
+    params: Any,
 ) -> OutputCurvature:
-    def made(parameters: Parameters) -> OutputCurvature:
-        return OutputCurvature(kind(model, parameters, data, options, middle), made)
-
-    return made(as_parameters(params, model))
+    total = kind(model, as_parameters(params, model), data, options, middle)
+    # Not a closure that knows itself: such a cycle would hold the model and the data.
+    return OutputCurvature(total, partial(_operator, kind, model, data, middle, options))
 
 
 @takes_options
@@ -283,7 +305,9 @@ def gauss_newton(
     Parameters
     ----------
     model : torch.nn.Module, callable or Closures
-        x ↦ z, or (params, x) ↦ z, or raw closures. z is one array.
+        x ↦ z, or (params, x) ↦ z, or raw closures. z is one array. Of a dict batch, x is the dict
+        without the targets: models that take keywords and return more than z are passed as
+        `lambda module, x: module(**x).logits` with the module as `params`.
     params : optional
         A tree of arrays of the model's framework; a module; `ritz.select(...)`; or patterns of a
         module's parameter names. None: all trainable parameters of the module.
@@ -321,7 +345,7 @@ def gauss_newton(
     """
     given = Options(**options)
     middle = Exact(losses.resolve(loss, given.reduction))
-    return _operator(OutputSum, model, params, data, middle, given)
+    return _operator(OutputSum, model, data, middle, given, params)
 
 
 @takes_options
@@ -385,7 +409,7 @@ def fisher(
         middle = Sampled(output_loss, count, _arrays.seed_of(seed))
     else:
         raise ValueError(f'kind is {kind!r}; pass "exact", "mc" or "empirical"')
-    return _operator(OutputSum, model, params, data, middle, given)
+    return _operator(OutputSum, model, data, middle, given, params)
 
 
 @takes_options
@@ -414,4 +438,4 @@ def gradient_covariance(
     """
     given = Options(**options)
     middle = PerSample(losses.resolve(loss, given.reduction))
-    return _operator(PerSampleSum, model, params, data, middle, given)
+    return _operator(PerSampleSum, model, data, middle, given, params)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ritz.curvature import losses
 from ritz.curvature.closures import Closures
 from ritz.curvature.gauss_newton import Called
-from ritz.curvature.operator import Curvature, Options, Sum, forming, takes_options
+from ritz.curvature.operator import Contribution, Curvature, Options, Sum, forming, takes_options
 from ritz.curvature.output_loss import OutputLoss
 from ritz.curvature.parameters import Parameters, as_parameters, is_module
+from ritz.trees import Structure
 
 __all__ = ["hessian"]
 
@@ -41,8 +45,10 @@ class ScalarSum(Sum):
         mean = (self.options.reduction or self.reduction) == "mean"
         return terms, terms if mean else 1.0
 
-    def contribution(self, batch: Any, first: int, how: str, budget: int) -> ScalarContribution:
+    def contribution(self, batch: Any, first: int, how: str, budget: int) -> Contribution:
         terms, weight = self.weight(batch)
+        if weight == 0.0:  # the mean over no term is not a number
+            return _Nothing(self.structure, self.data.size(batch))
         args = (batch,) if self._raw else (self.constants, batch, weight)
         gradient = self._forming.linearize_gradient(
             self._function,
@@ -91,6 +97,11 @@ class ScalarContribution:
     def __init__(self, gradient: Any, terms: float, samples: int, scale: float) -> None:
         self._gradient = gradient
         self.terms, self.samples, self._scale = terms, samples, scale
+        self._factor = scale
+
+    def normalise(self, factor: float) -> None:
+        """Multiply products by this from now on."""
+        self._factor = self._scale * factor
 
     @property
     def how(self) -> str:
@@ -104,24 +115,54 @@ class ScalarContribution:
         kept: int = self._gradient.bytes
         return kept
 
-    def _scaled(self, a: Any) -> Any:
-        return a if self._scale == 1.0 else self._scale * a
-
     def product(self, v: Any) -> Any:
         """Return ∇² loss v."""
-        return self._scaled(self._gradient.hvp(v))
+        return _scaled(self._gradient.hvp(v), self._factor)
 
     def block(self, V: Any) -> Any:
         """Return ∇² loss V."""
-        return self._scaled(self._gradient.hvp_block(V))
+        return _scaled(self._gradient.hvp_block(V), self._factor)
 
     def value(self) -> Any:
         """Return the loss."""
-        return self._scaled(self._gradient.value)
+        return _scaled(self._gradient.value, self._scale)
 
     def gradient(self) -> Any:
         """Return ∇ loss."""
-        return self._scaled(self._gradient.gradient)
+        return _scaled(self._gradient.gradient, self._scale)
+
+
+def _scaled(a: Any, factor: float) -> Any:
+    return a if factor == 1.0 else factor * a
+
+
+class _Nothing:
+    """What a batch without valid terms gives."""
+
+    how, bytes = "recompute", 0
+    terms = 0.0
+
+    def __init__(self, structure: Structure, samples: int) -> None:
+        self._structure, self.samples = structure, samples
+
+    def normalise(self, factor: float) -> None:
+        """Zero stays zero."""
+
+    def product(self, v: Any) -> Any:
+        """Return 0 v."""
+        return 0.0 * v
+
+    def block(self, V: Any) -> Any:
+        """Return 0 V."""
+        return 0.0 * V
+
+    def value(self) -> Any:
+        """Return 0."""
+        return 0.0
+
+    def gradient(self) -> Any:
+        """Return the zero vector."""
+        return self._structure.native(np.zeros(self._structure.size, self._structure.dtype))
 
 
 class _Weighted:
@@ -211,18 +252,28 @@ def hessian(
         if terms is not None:
             raise TypeError("terms is for losses of one's own; `loss` counts them itself")
         output_loss = losses.resolve(loss, given.reduction)
-
-        def of_model(parameters: Parameters) -> Curvature:
-            return Curvature(ModelSum(function, parameters, data, given, output_loss), of_model)
-
-        return of_model(as_parameters(params, function))
+        return _of_model(function, data, given, output_loss, as_parameters(params, function))
     if is_module(function):
         raise TypeError(
             "function is a module, which gives outputs and no loss: pass loss=, or a function "
             "(module, batch) -> scalar with the module as params"
         )
+    return _of_scalar(function, data, given, terms, as_parameters(params))
 
-    def of_scalar(parameters: Parameters) -> Curvature:
-        return Curvature(ScalarSum(function, parameters, data, given, terms), of_scalar)
 
-    return of_scalar(as_parameters(params))
+def _of_model(
+    model: Any, data: Any, options: Options, loss: OutputLoss, parameters: Parameters
+) -> Curvature:
+    total = ModelSum(model, parameters, data, options, loss)
+    return Curvature(total, partial(_of_model, model, data, options, loss))
+
+
+def _of_scalar(
+    loss: Any,
+    data: Any,
+    options: Options,
+    terms: Callable[[Any], float] | None,
+    parameters: Parameters,
+) -> Curvature:
+    total = ScalarSum(loss, parameters, data, options, terms)
+    return Curvature(total, partial(_of_scalar, loss, data, options, terms))

@@ -74,13 +74,18 @@ def module_sum(user: str, model: Any, params: Any, *args: Any, **options: Any) -
 
 def passes(total: OutputSum, layers: Sequence[Layer]) -> Iterator[Pass]:
     """Yield for each batch its recorded forward pass."""
+    from ritz.frameworks.torch_products import recordable
     from ritz.frameworks.torch_recording import Recording
 
     most = 0
+    total.require_fresh()
     first = total._first_sample()
     for batch in total.data:
         leaves = [leaf.detach().requires_grad_() for leaf in total.leaves]
         x, y, n = total.data.inputs(batch), total.data.targets(batch), total.data.size(batch)
+        if n == 0:
+            continue
+        x = recordable(x)
         recording = Recording(layers, _forward(total, leaves, x), n)
         shape = tuple(recording.z.shape)
         if not shape or shape[0] % n:

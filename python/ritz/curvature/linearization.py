@@ -108,13 +108,13 @@ class Linearization:
         return structure.tree(structure.split(self._vjp(self._vector(u, self._outputs, "u"))))
 
     def jvp_block(self, V: Any) -> Any:
-        """Return J V, of shape (k, *z.shape), for V (n, k)."""
+        """Return J V, of shape `(k, *z.shape)`, for V (n, k)."""
         V = self._block(V, (self.structure.size, -1), "V")
         self._columns += V.shape[1]
         return self._products.jvp_block(V)
 
     def vjp_block(self, U: Any) -> Any:
-        """Return Jᵀ U (n, k) for U of shape (k, *z.shape)."""
+        """Return Jᵀ U (n, k) for U of shape `(k, *z.shape)`."""
         U = self._block(U, (-1, *self._outputs.shapes[0]), "U")
         self._columns += U.shape[0]
         return self._products.vjp_block(U)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from functools import wraps
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -99,8 +100,18 @@ def takes_options(function: F) -> F:
         for f in fields(Options)
         if f.name not in names
     ]
-    function.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]
-    return function
+
+    @wraps(function)
+    def checked(*args: Any, **keywords: Any) -> Any:
+        if unknown := sorted(keywords.keys() - names - {p.name for p in shared}):
+            raise TypeError(
+                f"{function.__name__} has no argument {unknown[0]!r}; beside its own it takes "
+                + ", ".join(p.name for p in shared)
+            )
+        return function(*args, **keywords)
+
+    checked.__signature__ = signature.replace(parameters=own + shared)  # type: ignore[attr-defined]
+    return checked  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,9 @@ class Contribution(Protocol):
     def bytes(self) -> int:
         """Kept between products."""
 
+    def normalise(self, factor: float) -> None:
+        """Multiply products, and nothing else, by this from now on."""
+
     def product(self, v: Any) -> Any:
         """Return the batch's matrix times v, (n,)."""
 
@@ -170,9 +184,8 @@ class Sum(ABC):
         self._first: int | None = None
         # JAX functions cannot be random.
         self._tested = not options.deterministic or self.structure.framework.name == "jax"
-        if options.deterministic and parameters.is_module:
-            _refuse_random(parameters.source)
         self.moved_to(parameters)
+        self.require_fresh()
 
     @abstractmethod
     def contribution(self, batch: Any, first: int, how: str, budget: int) -> Contribution:
@@ -191,7 +204,7 @@ class Sum(ABC):
         self.leaves, self.constants = parameters.leaves, parameters.constants
         self._mark = parameters.fingerprint()
         self._kept: list[Contribution] = []
-        self._whole_pass: tuple[float, float] | None = None
+        self._counted: tuple[float, float] | None = None
         self._linearizations = 0
 
     def formation(self) -> Formation:
@@ -205,7 +218,10 @@ class Sum(ABC):
 
     # ---------------------------------------------------------------------------------- one pass
 
-    def _require_fresh(self) -> None:
+    def require_fresh(self) -> None:
+        """Raise unless the parameters are where they were, and the model is in a fixed mode."""
+        if self.options.deterministic and self.parameters.is_module:
+            _refuse_random(self.parameters.source)
         if self.parameters.fingerprint() != self._mark:
             raise StaleError(
                 "the parameters have moved since this operator was made: call update(), or make a "
@@ -214,23 +230,44 @@ class Sum(ABC):
 
     def contributions(self, columns: int = 1) -> Iterator[Contribution]:
         """Yield what each batch gives, kept ones first if the data stays."""
-        self._require_fresh()
-        first = self._first_sample()
+        self.require_fresh()
         if self.data.static:
             if not self._kept:
-                batches = list(self.data)
-                share = self.options.budget // max(len(batches), 1)
-                for batch in batches:
-                    self._kept.append(self._made(batch, first, self.options.linearize, share))
-                    first += self._kept[-1].samples
+                self._keep()
             yield from self._kept
             return
+        first = self._first_sample()
         # Nothing of a loader is kept. For one column, recording and one product is the least.
         way = "recompute" if columns == 1 else "graph"
         for batch in self.data:
             made = self._made(batch, first, way, self.options.budget)
             first += made.samples
             yield made
+
+    def _keep(self) -> None:
+        """Make the contributions of all batches, with the factor of the sum in their products.
+
+        There it costs a pass over outputs, or none, where one over the parameters would come after.
+        """
+        batches, kept = list(self.data), []
+        share = self.options.budget // len(batches)
+        first = self._first_sample()
+        for batch in batches:
+            kept.append(self._made(batch, first, self.options.linearize, share))
+            first += kept[-1].samples
+        factor = self._factor(sum(c.terms for c in kept), sum(c.samples for c in kept))
+        for c in kept:
+            c.normalise(factor)
+        self._kept = kept
+
+    def _factor(self, terms: float, samples: float) -> float:
+        """Return the factor of the sum, from what this rank's first pass counted."""
+        if self._counted is None:
+            counted = float(self.data.total(terms)), float(self.data.total(float(samples)))
+            if not counted[0] > 0.0:
+                raise ValueError("data has no valid terms: all targets are ignored or weigh zero")
+            self._counted = counted
+        return self.normalisation(*self._counted)
 
     def _first_sample(self) -> int:
         if not self.draws or self.options.comm is None:
@@ -244,7 +281,6 @@ class Sum(ABC):
         self._linearizations += 1
         made = self.contribution(batch, first, how, budget)
         if not self._tested:
-            self._tested = True
             again = self.contribution(batch, first, "recompute", 0)
             one, two = float(made.value()), float(again.value())
             size = abs(one) + abs(two)
@@ -253,37 +289,38 @@ class Sum(ABC):
                     f"the model is not deterministic: the loss of one batch was {one!r} and then "
                     f"{two!r}; fix its random numbers, or pass deterministic=False"
                 )
+            self._tested = True
         return made
 
-    def total(self, part: Callable[[Contribution], Any], columns: int = 1) -> Any:
-        """Return the normalised sum over all batches and ranks of a part of what they give."""
+    def _sum(self, part: Callable[[Contribution], Any], columns: int) -> tuple[Any, float, int]:
+        """Return the sum of a part of what batches give, and how many terms and samples it has."""
         result: Any = None
-        terms = samples = 0.0
+        terms, samples = 0.0, 0
         for c in self.contributions(columns):
             term = part(c)
             result = term if result is None else result + term
             terms += c.terms
             samples += c.samples
-        if self._whole_pass is None:
-            self._whole_pass = (
-                float(self.data.total(terms)),
-                float(self.data.total(samples)),
-            )
-            if not self._whole_pass[0] > 0.0:
-                raise ValueError("data has no valid terms: all targets are ignored or weigh zero")
-        factor = self.normalisation(*self._whole_pass)
-        result = self.data.total(result)
-        return result if factor == 1.0 else result * factor
+        return self.data.total(result), terms, samples
+
+    def total(self, part: Callable[[Contribution], Any], columns: int = 1) -> Any:
+        """Return the normalised sum over all batches and ranks of a part of what they give."""
+        result, terms, samples = self._sum(part, columns)
+        return result * self._factor(terms, samples)
+
+    def product(self, part: Callable[[Contribution], Any], columns: int = 1) -> Any:
+        """Return the same for products."""
+        return self._sum(part, columns)[0] if self.data.static else self.total(part, columns)
 
     # ---------------------------------------------------------------------- what the core calls
 
     def matvec(self, v: Any) -> Any:
         own = self.own(v)
-        return self.host(self.total(lambda c: c.product(own)))
+        return self.host(self.product(lambda c: c.product(own)))
 
     def matmat(self, V: Any) -> Any:
         own = self.own(V)
-        return self.host(self.total(lambda c: c.block(own), int(V.shape[1])))
+        return self.host(self.product(lambda c: c.block(own), int(V.shape[1])))
 
     # Vectors go to compiled functions only, which copy what they keep.
     matvec.takes_views = matmat.takes_views = True  # type: ignore[attr-defined]
@@ -349,6 +386,30 @@ class Curvature(LinearOperator):
         )
         self._sum = total
         self._remake = remake
+
+    def _apply(self, x: Any, adjoint: bool, what: str = "x") -> Any:
+        """Make a single product where the model lives: nothing passes through host memory."""
+        total, structure = self._sum, self._sum.structure
+        framework = structure.framework
+        tree = structure.holds(x)
+        v = x
+        if tree:
+            v = structure.join([framework.detached(leaf) for leaf in structure.leaves(x)])
+        if (
+            framework.name == "numpy"
+            or not isinstance(v, framework.type)
+            or tuple(v.shape) != (structure.size,)
+            or str(v.dtype).removeprefix("torch.") != structure.dtype.name
+            or getattr(v, "requires_grad", False)
+        ):
+            return super()._apply(x, adjoint, what)
+        framework.check_callable_now()
+        v = total.own(v)
+        y = total.product(lambda c: c.product(v))
+        if _address(y) == _address(v):  # the identity hands on what it was given
+            y = framework.copied(y)
+        self._counter.count(1)
+        return structure.unflatten(y) if tree else y
 
     @property
     def parameters(self) -> Parameters:
@@ -460,6 +521,10 @@ class Curvature(LinearOperator):
             domain=structure,
             codomain=structure,
         )
+
+
+def _address(array: Any) -> int:
+    return array.data_ptr() if hasattr(array, "data_ptr") else id(array)
 
 
 def groups(names: Sequence[str], by: str | Sequence[str]) -> dict[str, list[str]]:

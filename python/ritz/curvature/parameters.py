@@ -52,7 +52,8 @@ class Parameters:
     _moves = True
 
     def __init__(self, source: Any, patterns: Sequence[str] | None = None) -> None:
-        self.source = source
+        # A compiled module has its parameters' names with a prefix, and no second derivatives.
+        self.source = source = getattr(source, "_orig_mod", source) if is_module(source) else source
         self.is_module = is_module(source)
         if self.is_module:
             named = dict(source.named_parameters())
@@ -83,8 +84,14 @@ class Parameters:
         return _detached(self._constants.values())
 
     def narrowed(self, names: Sequence[str]) -> Parameters:
-        """Return those of `names` alone."""
-        return Parameters(self.source, [_literal(name) for name in names])
+        """Return those of `names` alone, at the same point; the others are constants."""
+        there = Parameters(self.source, [_literal(name) for name in names])
+        if not self._moves:
+            here = dict(zip(self.names, self.leaves, strict=True))
+            there.leaves = [here[name] for name in there.names]
+            there._constants |= {n: here[n] for n in there._constants if n in here}
+            there._moves = False
+        return there
 
     def at(self, point: Any) -> Parameters:
         """Return the same choice at another point: a module, a tree, or a flat vector.
@@ -124,7 +131,11 @@ class Parameters:
         return Bound(function, self._whole, self.names)
 
     def fingerprint(self) -> object:
-        """Return what is equal as long as no leaf moves."""
+        """Return what is equal as long as no leaf moves, and nothing else of the source.
+
+        What was not chosen, and may be large, is not read: of torch's tensors the versions tell,
+        which do not see writes through `.data`.
+        """
         if not self._moves:
             return None
         framework = self.structure.framework.name
@@ -133,13 +144,17 @@ class Parameters:
         else:
             named = dict(zip(self._whole.names, self._whole.leaves(self.source), strict=True))
         present = [named.get(name) for name in self.names]
+        others = [named.get(name) for name in self._constants]
         if framework == "jax":  # arrays cannot change, but a tree's entries can
-            return [id(leaf) for leaf in present]
+            return [id(leaf) for leaf in (*present, *others)]
         if framework == "numpy":
-            return [np.asarray(leaf).tobytes() for leaf in present]
+            return [np.asarray(leaf).tobytes() for leaf in (*present, *others)]
         from ritz.frameworks.torch_linear import fingerprint
+        from ritz.frameworks.torch_modules import running_statistics, versions
 
-        return fingerprint([leaf for leaf in present if leaf is not None])
+        if self.is_module:
+            present += running_statistics(self.source)
+        return fingerprint([leaf for leaf in present if leaf is not None]), versions(others)
 
 
 class Bound:
@@ -193,12 +208,12 @@ def _matching(patterns: Sequence[str], every: Sequence[str], frozen: set[str]) -
 
 
 def select(source: Any, *patterns: str) -> Parameters:
-    """Choose parameters of a module or tree by their dotted names.
+    r"""Choose parameters of a module or tree by their dotted names.
 
     Parameters
     ----------
     source : torch.nn.Module or tree of arrays
-    *patterns : str
+    \*patterns : str
         Shell-style: "blocks.*.attn.*", "*.weight".
 
     Returns
@@ -217,14 +232,14 @@ def select(source: Any, *patterns: str) -> Parameters:
 
 
 def activation(module: Any, name: str, *inputs: Any) -> Parameters:
-    """Take the output of one layer, for these inputs, as what a module is differentiated by.
+    r"""Take the output of one layer, for these inputs, as what a module is differentiated by.
 
     Parameters
     ----------
     module : torch.nn.Module
     name : str
         The layer's dotted name; its output must be one tensor.
-    *inputs
+    \*inputs
         What the module is called with.
 
     Returns
@@ -247,7 +262,27 @@ class ActivationParameters(Parameters):
 
     def __init__(self, source: Any) -> None:
         super().__init__({source.name: source.value})
-        self._activation, self._moves = source, False
+        self._activation = source
+
+    def narrowed(self, names: Sequence[str]) -> Parameters:
+        """Return the same: it has one leaf."""
+        return self
+
+    def at(self, point: Any) -> Parameters:
+        """Return the layer's present output if `point` is the source, or another activation."""
+        if point is self.source:
+            return ActivationParameters(self._activation.again())
+        if tuple(getattr(point, "shape", ())) == self.structure.shapes[0]:
+            point = {self.names[0]: point}
+        there = copy.copy(self)
+        structure = self.structure
+        there.leaves = list(structure.split(structure.native(structure.flat(point))))
+        there._moves = False
+        return there
+
+    def fingerprint(self) -> object:
+        """Return what is equal as long as the module's parameters stay."""
+        return self._activation.versions() if self._moves else None
 
     def bind(self, function: Function) -> Function:
         """Return (leaves, constants, *args) ↦ function(module with this activation, *args)."""

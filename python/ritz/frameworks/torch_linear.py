@@ -8,11 +8,13 @@ them Jᵀ u is one backward pass through the function itself.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import CheckpointError
 
 from ritz.frameworks.torch_products import Products, Way, recording, tangent_of, with_tangents
 from ritz.frameworks.torch_record import Pullback, fingerprint
@@ -67,7 +69,7 @@ class Linearized(Products):
     kind = "jvp"
 
     def _evaluate(self) -> None:
-        with torch.no_grad():
+        with recording(), torch.no_grad():
             self.value = self._call([p.detach() for p in self._point])
 
     def _recorded(self) -> Way | None:
@@ -90,7 +92,13 @@ class Linearized(Products):
             with tape:
                 z, tangent = forward_ad.unpack_dual(self._call(duals))
             replay = tape.replay([tangent])
-        return Way("trace", z.detach(), replay, Pullback([z], self._point))
+        backward = Pullback([z], self._point)
+        try:
+            deque(backward.saved(), 0)
+        except CheckpointError:  # what a checkpoint evaluates again has no tangents
+            with recording():
+                backward = Pullback([self._call(self._point)], self._point)
+        return Way("trace", z.detach(), replay, backward)
 
     def _image(self, w: Tensor | None) -> Tensor:
         return self.value.new_zeros(self.value.shape) if w is None else w
@@ -122,8 +130,15 @@ class Linearized(Products):
         except _UNKNOWN:
             lin = self._with_graph()
             return lin.jvp(v), lin.vjp
-        pull = Pullback([z], self._point)
-        return self._image(tangent).detach(), lambda u: self._join(pull([u]))
+        backward = Pullback([z], self._point)
+
+        def pull(u: Tensor) -> Tensor:
+            try:
+                return self._join(backward([u]))
+            except CheckpointError:  # as in `_traced`
+                return self.vjp(u)
+
+        return self._image(tangent).detach(), pull
 
     def through(self, middle: Middle, state: Any) -> Callable[[Tensor], Tensor]:
         """Return v (n,) ↦ Jᵀ middle(state, J v)."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 from torch.func import functional_call
 
-__all__ = ["Activation", "random_layers", "stateless"]
+__all__ = ["Activation", "random_layers", "running_statistics", "stateless", "versions"]
 
 Function = Callable[..., Any]
 
@@ -33,14 +34,38 @@ def stateless(
     What was not chosen is passed as well, without its history: a graph would keep it otherwise.
     """
     caller = _Caller(module)
+    compiled = any(
+        hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) for m in module.modules()
+    )
     chosen = [f"module.{name}" for name in names]
     others = [f"module.{name}" for name in constants]
 
     def call(leaves: Sequence[Any], rest: Sequence[Any], *args: Any) -> Any:
         given = dict(zip(chosen, leaves, strict=True)) | dict(zip(others, rest, strict=True))
-        return functional_call(caller, given, (function, *args))
+        with _eagerly() if compiled else nullcontext():
+            return functional_call(caller, given, (function, *args))
 
     return call
+
+
+def _eagerly() -> AbstractContextManager[Any]:
+    """Run compiled parts as they were written: compiled ones have no second derivatives."""
+    stance = getattr(torch.compiler, "set_stance", None)  # since torch 2.6
+    return nullcontext() if stance is None else stance("force_eager")  # type: ignore[no-any-return]
+
+
+def versions(tensors: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return addresses and numbers of writes, without reading the tensors."""
+    return [
+        (t.data_ptr(), -1 if t.is_inference() else t._version) for t in tensors if t is not None
+    ]
+
+
+def running_statistics(module: nn.Module) -> list[Any]:
+    """Return the means and variances that batch and instance norm use in evaluation."""
+    norms = (m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase))
+    found = (s for m in norms for s in (m.running_mean, m.running_var))
+    return [s for s in found if s is not None]
 
 
 class Activation:
@@ -52,7 +77,7 @@ class Activation:
             known = ", ".join(list(layers)[1:7])
             raise ValueError(f"name is {name!r}; the module's layers are {known}, …")
         self.name = name
-        self._module, self._layer = module, layers[name]
+        self._module, self._layer, self._inputs = module, layers[name], inputs
         seen: list[Any] = []
         handle = self._layer.register_forward_hook(lambda _layer, _args, out: seen.append(out))
         try:
@@ -66,6 +91,14 @@ class Activation:
                 "one tensor"
             )
         self.value = seen[0].detach()
+
+    def again(self) -> Activation:
+        """Return it at the module's present parameters."""
+        return Activation(self._module, self.name, self._inputs)
+
+    def versions(self) -> list[tuple[int, int]]:
+        """Return what changes when the module's parameters are written to."""
+        return versions(list(self._module.parameters()))
 
     def bind(self, function: Function) -> Function:
         """Return (leaves, constants, *args) ↦ function(module, *args) with the output replaced."""

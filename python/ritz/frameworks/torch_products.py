@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,21 +22,39 @@ from ritz.frameworks.torch_record import Pullback, in_chunks, shortest
 from ritz.frameworks.torch_tape import Replay
 from ritz.trees import Structure
 
-__all__ = ["Products", "Way", "recording", "tangent_of", "with_tangents"]
+__all__ = ["Products", "Way", "recordable", "recording", "tangent_of", "with_tangents"]
 
 Tensor = Any  # torch's own annotations are not checked here
 Function = Callable[..., Tensor]
 
 _WAYS = ("auto", "graph", "trace", "recompute")
-# torch has one level of forward mode for all threads.
-_forward_mode = threading.RLock()
+# Times of each way before one is chosen.
+_SAMPLES = 3
+# Products that a trace is taken to cost at most, until one has been timed. It costs 2 to 8; the
+# first record of a process costs far more, because autograd starts up.
+_PRICE = 4.0
+# For all threads there is one level of forward mode, and one set of parameters in a module.
+_recording = threading.RLock()
 
 
 @contextmanager
 def recording() -> Iterator[None]:
     """Record a function whatever the caller's mode; fused attention has no second derivative."""
-    with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+    with (
+        _recording,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         yield
+
+
+def recordable(tree: Any) -> Any:
+    """Return a tree with copies of what was made in inference mode, which autograd refuses."""
+    with torch.inference_mode(False):
+        return pytree.tree_map_only(
+            torch.Tensor, lambda t: t.clone() if t.is_inference() else t, tree
+        )
 
 
 @cache
@@ -52,9 +70,9 @@ def with_tangents(
     point: Sequence[Tensor], tangents: Sequence[Tensor] | None = None
 ) -> Iterator[list[Tensor]]:
     """Give the point with tangents; zero ones, to trace, by default."""
-    with _forward_mode:
+    with recording():
         _load_forward_mode()
-        with recording(), forward_ad.dual_level():
+        with forward_ad.dual_level():
             given = [torch.zeros_like(p) for p in point] if tangents is None else tangents
             yield [
                 forward_ad.make_dual(p, t.clone() if t.is_inference() else t)
@@ -70,8 +88,16 @@ def tangent_of(dual: Tensor | None) -> Tensor | None:
 def _real(result: Any) -> Tensor:
     if isinstance(result, torch.Tensor) and result.is_floating_point():
         return result
-    came = f"a tensor of {result.dtype}" if isinstance(result, torch.Tensor) else repr(result)
-    raise TypeError(f"the function returned {came}; it must return one tensor of real numbers")
+    kind = type(result)
+    came = f"a tensor of {result.dtype}" if isinstance(result, torch.Tensor) else kind.__name__
+    hint = ""
+    if isinstance(result, Mapping):
+        hint = ": take it out of the output, as in lambda module, x: module(x)[name]"
+    elif isinstance(result, tuple | list):
+        hint = ": take it out of the output, as in lambda module, x: module(x)[0]"
+    raise TypeError(
+        f"the function returned {came}; it must return one tensor of real numbers{hint}"
+    )
 
 
 @dataclass
@@ -120,7 +146,8 @@ class Products(ABC):
     ) -> None:
         if how not in _WAYS:
             raise ValueError(f"linearize is {how!r}; pass one of {', '.join(map(repr, _WAYS))}")
-        self._function, self._structure, self._args = function, structure, tuple(args)
+        self._function, self._structure = function, structure
+        self._args = recordable(tuple(args))
         self._sizes = [math.prod(shape) for shape in structure.shapes]
         self._budget = math.inf if budget is None else budget
         self._memory = {} if memory is None else memory
@@ -199,10 +226,14 @@ class Products(ABC):
     # --------------------------------------------------------------------------- choice of a way
 
     def _clock(self) -> float:
-        """Return the time, once the device has done what it was told."""
+        """Return the time, once the device has done what it was told.
+
+        Of this thread where it does all the work: other processes do not count then.
+        """
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+        alone = self._device.type == "cpu" and torch.get_num_threads() == 1
+        return time.thread_time() if alone else time.perf_counter()
 
     def _forward(self, way: Way, v: Tensor) -> list[Tensor | None]:
         """Return the image of a tangent, and learn from its time while the way is undecided."""
@@ -211,27 +242,34 @@ class Products(ABC):
         start = self._clock()
         result = way.forward(self._structure.split(v))
         seconds = self._clock() - start
-        self._spent += seconds
-        shortest(self._times, way.how, seconds)
-        self._choose()
+        with _recording:
+            if self._undecided:
+                self._spent += seconds
+                shortest(self._times, way.how, seconds)
+                self._choose()
         return result
 
     def _choose(self) -> None:
         """Trace once the products have cost as much as that will, and keep the faster way."""
-        times = self._times
+        times, other = self._times, self._other
         graph, trace = times.get("graph", []), times.get("trace", [])
-        other = self._other
+        compared = min(len(graph), len(trace)) >= _SAMPLES
         if other is not None:
-            if len(trace) < 2:
+            if not compared:  # in turns, so that a busy moment costs both
+                self._way, self._other = other, self._way
                 return
-            if min(trace) > min(graph):
+            chosen = "trace" if min(trace) < min(graph) else "graph"
+            if other.how == chosen:
                 self._way = other
-        elif len(graph) < 2:
+        elif len(graph) < _SAMPLES:
             return
-        elif len(trace) < 2:
-            if self._spent >= max(times.get("setup", [self._recording_seconds])):
-                self._try_trace()
-            return
+        elif not compared:
+            price = min(self._recording_seconds, _PRICE * min(graph))
+            if self._spent < min(times.get("setup", [price])):
+                return
+            if self._try_trace():
+                times["graph"] = []  # as many samples of each
+                return
         elif min(trace) < min(graph):
             # Renting until the rent has reached the price costs at most twice the best.
             if self._spent * (1.0 - min(trace) / min(graph)) < min(times["setup"]):
@@ -239,7 +277,8 @@ class Products(ABC):
             self._try_trace()
         self._undecided, self._other = False, None
 
-    def _try_trace(self) -> None:
+    def _try_trace(self) -> bool:
+        """Trace, and use that beside the graph; False where it cannot be done or kept."""
         start = self._clock()
         way: Way | None
         try:
@@ -248,10 +287,10 @@ class Products(ABC):
             way = None
         if way is None or self._bytes(way.saved()) > self._budget:
             self._times["setup"] = [math.inf]
-            self._undecided = False
-            return
+            return False
         shortest(self._times, "setup", self._clock() - start)
         self._way, self._other = way, self._way
+        return True
 
     # --------------------------------------------------------------------- flat vectors and blocks
 

@@ -99,8 +99,8 @@ class Pullback:
 
 
 def shortest(times: dict[Any, list[float]], key: Any, seconds: float) -> None:
-    """Keep the two shortest times of a way."""
-    times[key] = sorted([*times.get(key, []), seconds])[:2]
+    """Keep the three shortest times of a way."""
+    times[key] = sorted([*times.get(key, []), seconds])[:3]
 
 
 def in_chunks(

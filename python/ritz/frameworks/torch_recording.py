@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ritz.frameworks.torch_layers import Layer
+from ritz.frameworks.torch_products import recording
 from ritz.frameworks.torch_samples import agree
 
 __all__ = ["Recording"]
@@ -40,7 +41,7 @@ class Recording:
             for layer in layers
         ]
         try:
-            with torch.enable_grad():
+            with recording():
                 self.z = forward()
         finally:
             for handle in handles:
