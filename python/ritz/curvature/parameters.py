@@ -31,7 +31,7 @@ class Parameters:
     source : torch.nn.Module or tree of arrays
         A module stands for its trainable parameters.
     patterns : sequence of str, optional
-        Shell-style patterns of dotted names: "blocks.*.attn.*".
+        Shell-style patterns of dotted names: `"blocks.*.attn.*"`.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class Parameters:
         return True
 
     def bind(self, function: Function) -> Function:
-        """Return (leaves, constants, *args) ↦ function(source with these leaves, *args)."""
+        """Return the function of (leaves, constants, ...) that calls it with these leaves."""
         if self.is_module:
             from ritz.frameworks.torch_modules import stateless
 
@@ -208,13 +208,13 @@ def _matching(patterns: Sequence[str], every: Sequence[str], frozen: set[str]) -
 
 
 def select(source: Any, *patterns: str) -> Parameters:
-    r"""Choose parameters of a module or tree by their dotted names.
+    """Choose parameters of a module or tree by their dotted names.
 
     Parameters
     ----------
     source : torch.nn.Module or tree of arrays
-    \*patterns : str
-        Shell-style: "blocks.*.attn.*", "*.weight".
+    *patterns : str
+        Shell-style: `"blocks.*.attn.*"`, `"*.weight"`.
 
     Returns
     -------
@@ -232,14 +232,14 @@ def select(source: Any, *patterns: str) -> Parameters:
 
 
 def activation(module: Any, name: str, *inputs: Any) -> Parameters:
-    r"""Take the output of one layer, for these inputs, as what a module is differentiated by.
+    """Take the output of one layer, for these inputs, as what a module is differentiated by.
 
     Parameters
     ----------
     module : torch.nn.Module
     name : str
         The layer's dotted name; its output must be one tensor.
-    \*inputs
+    *inputs
         What the module is called with.
 
     Returns
@@ -285,7 +285,7 @@ class ActivationParameters(Parameters):
         return self._activation.versions() if self._moves else None
 
     def bind(self, function: Function) -> Function:
-        """Return (leaves, constants, *args) ↦ function(module with this activation, *args)."""
+        """Return the function of (leaves, constants, ...) that calls it with this activation."""
         bound: Function = self._activation.bind(function)
         return bound
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +18,11 @@ Tensor = Any  # torch's own annotations are not checked here
 _aten = torch.ops.aten
 # What forward mode asks of a tangent before it stores it: nothing about its values.
 _METADATA = {_aten.is_same_size.default, _aten._has_same_storage_numel.default}
+# Of each product, what adds it to a tensor: to a new one, and in place.
+_ADDED = {
+    _aten.mm.default: (_aten.addmm.default, _aten.addmm_.default),
+    _aten.bmm.default: (_aten.baddbmm.default, _aten.baddbmm_.default),
+}
 
 
 class Untraceable(RuntimeError):
@@ -32,7 +38,7 @@ class _Step(NamedTuple):
     single: bool
     shares: bool  # memory: the results with the arguments
     writes: bool
-    last: list[int]  # slots that nothing uses after this step
+    last: Sequence[int]  # slots that nothing uses after this step
 
 
 class Tape(TorchDispatchMode):  # type: ignore[misc]
@@ -83,7 +89,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
             function = partial(func, **kwargs) if kwargs else func
         slots = [self._slot(r) for r in ([result] if single else result)]
         shares = any(r.alias_info is not None for r in func._schema.returns)
-        step = _Step(function, flat, places, spec, slots, single, shares, writes, [])
+        step = _Step(function, flat, places, spec, slots, single, shares, writes, ())
         self._steps.append(self._simplified(step, result))
         return result
 
@@ -132,6 +138,9 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
             return step
         return step._replace(function=_identity, arguments=[None], places=[(0, slot)], shares=True)
 
+    def _alike(self, a: int, b: int) -> bool:
+        return _layout(self._alive[a]) == _layout(self._alive[b])
+
     def replay(self, outputs: Sequence[Tensor | None]) -> Replay:
         """Return the map from the tangents to these tensors; None stands for zero.
 
@@ -144,7 +153,13 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
         for tensor, version in self._constants.values():
             if _version(tensor) != version:
                 raise Untraceable("the function overwrites a tensor that its derivative needs")
-        return Replay(self._live(slots), slots, len(self._alive))
+        steps = self._live(slots)
+        return Replay(
+            _with_last(steps, slots),
+            _with_last(self._fused(steps, slots), slots),
+            slots,
+            len(self._alive),
+        )
 
     def _live(self, outputs: Sequence[int | None]) -> list[_Step]:
         """Return the steps that the outputs need, with constants cut from their histories."""
@@ -176,9 +191,57 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
             touched = {s for _, s in step.places} | set(step.results)
             changed |= {of(slot) for slot in touched}
             arguments = [constants.get(id(a), a) for a in step.arguments]
-            live.append(step._replace(arguments=arguments, last=sorted(touched - needed)))
+            live.append(step._replace(arguments=arguments))
             needed |= touched
         return live[::-1]
+
+    def _fused(self, steps: Sequence[_Step], outputs: Sequence[int | None]) -> list[_Step]:
+        """Return the steps with each product made together with the sum that alone uses it.
+
+        That saves a temporary, and a pass over each term.
+        """
+        uses = Counter([*outputs, *(slot for step in steps for _, slot in step.places)])
+        fused: list[_Step | None] = []
+        waiting: dict[int, int] = {}  # products that can be made later: slot ↦ index in `fused`
+        fresh: set[int] = set()  # slots that share no memory, and are used once
+        for step in steps:
+            if step.writes:
+                waiting.clear()  # it may change the factors
+            (*_, slot) = step.results
+            if step.function in _ADDED and uses[slot] == 1:
+                waiting[slot] = len(fused)
+                fresh.add(slot)
+            terms = [term for _, term in step.places]
+            ready = [i for term in terms if (i := waiting.get(term)) is not None]
+            if step.function is _aten.add.Tensor and len(terms) == 2 and ready:
+                index = max(ready)
+                product = fused[index]
+                assert product is not None
+                (made,) = product.results
+                if self._alike(made, slot):
+                    (base,) = (term for term in terms if term != made)
+                    in_place = base in fresh and self._alike(base, slot)
+                    fused[index] = None
+                    step = product._replace(
+                        function=_ADDED[product.function][in_place],
+                        arguments=[None, *product.arguments],
+                        places=[(0, base), *((i + 1, factor) for i, factor in product.places)],
+                        results=[slot],
+                    )
+                    if uses[slot] == 1:
+                        fresh.add(slot)
+            fused.append(step)
+        return [step for step in fused if step is not None]
+
+
+def _with_last(steps: Sequence[_Step], outputs: Sequence[int | None]) -> list[_Step]:
+    """Say of each step which slots nothing uses after it."""
+    needed, result = set(outputs), []
+    for step in reversed(steps):
+        touched = {slot for _, slot in step.places} | set(step.results)
+        result.append(step._replace(last=sorted(touched - needed)))
+        needed |= touched
+    return result[::-1]
 
 
 def _identity(tensor: Tensor) -> Tensor:
@@ -196,22 +259,26 @@ def _version(tensor: Tensor) -> int:
 class Replay:
     """A linear map of tensors, as the list of its operations."""
 
-    def __init__(self, steps: list[_Step], outputs: list[int | None], size: int) -> None:
-        self._steps, self._outputs, self._size = steps, outputs, size
+    def __init__(
+        self, plain: list[_Step], steps: list[_Step], outputs: list[int | None], size: int
+    ) -> None:
+        self._plain, self._steps, self._outputs, self._size = plain, steps, outputs, size
 
     def __call__(self, tangents: Sequence[Tensor], batched: bool = False) -> list[Tensor | None]:
         """Return the outputs; None is zero. Batched: all have one more axis in front."""
         with torch.no_grad():
             if not batched:
-                return self._run(tangents)
-            # vmap takes no None.
-            run = torch.func.vmap(lambda *t: tuple(r for r in self._run(t) if r is not None))
-            found = iter(run(*tangents))
+                return self._run(self._steps, tangents)
+
+            def run(*tangents: Tensor) -> tuple[Tensor, ...]:  # vmap takes no None
+                return tuple(r for r in self._run(self._plain, tangents) if r is not None)
+
+            found = iter(torch.func.vmap(run)(*tangents))
             return [None if s is None else next(found) for s in self._outputs]
 
-    def _run(self, tangents: Sequence[Tensor]) -> list[Tensor | None]:
+    def _run(self, steps: Sequence[_Step], tangents: Sequence[Tensor]) -> list[Tensor | None]:
         values = [*tangents, *[None] * (self._size - len(tangents))]
-        for function, arguments, places, spec, results, single, _, _, last in self._steps:
+        for function, arguments, places, spec, results, single, _, _, last in steps:
             given = arguments.copy()
             for i, slot in places:
                 given[i] = values[slot]
