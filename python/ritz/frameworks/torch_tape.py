@@ -138,9 +138,6 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
             return step
         return step._replace(function=_identity, arguments=[None], places=[(0, slot)], shares=True)
 
-    def _alike(self, a: int, b: int) -> bool:
-        return _layout(self._alive[a]) == _layout(self._alive[b])
-
     def replay(self, outputs: Sequence[Tensor | None]) -> Replay:
         """Return the map from the tangents to these tensors; None stands for zero.
 
@@ -208,7 +205,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
             if step.writes:
                 waiting.clear()  # it may change the factors
             (*_, slot) = step.results
-            if step.function in _ADDED and uses[slot] == 1:
+            if step.spec is None and step.function in _ADDED and uses[slot] == 1:
                 waiting[slot] = len(fused)
                 fresh.add(slot)
             terms = [term for _, term in step.places]
@@ -218,9 +215,11 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
                 product = fused[index]
                 assert product is not None
                 (made,) = product.results
-                if self._alike(made, slot):
-                    (base,) = (term for term in terms if term != made)
-                    in_place = base in fresh and self._alike(base, slot)
+                (base,) = (term for term in terms if term != made)
+                # No broadcast of the product; of the other term, but no promotion.
+                of_made, of_base, wanted = (_layout(self._alive[i]) for i in (made, base, slot))
+                if of_made == wanted and of_base[2:] == wanted[2:]:
+                    in_place = base in fresh and of_base == wanted
                     fused[index] = None
                     step = product._replace(
                         function=_ADDED[product.function][in_place],
