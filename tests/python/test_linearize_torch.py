@@ -494,7 +494,7 @@ def sum_overwritten(a, b):
         (in_the_output, ["addmm"]),
         (both_terms_the_same, []),
         (broadcast, ["addmm"]),
-        (scaled, []),
+        (scaled, ["addmm"]),
         (factor_overwritten, []),
         (sum_overwritten, ["addmm_"]),
     ],
@@ -538,7 +538,9 @@ def test_a_replay_refuses_what_it_cannot_repeat():
 def test_wrong_functions_are_named():
     x = torch.randn(3, dtype=torch.float64)
     s = Structure.of(x)
-    with pytest.raises(TypeError, match=r"returned \(tensor.*must return one tensor"):
+    with pytest.raises(
+        TypeError, match=r"returned tuple; it must return one tensor.*module\(x\)\[0\]"
+    ):
         linearize(lambda leaves: (leaves[0],), s, [x], ())
     with pytest.raises(TypeError, match=r"torch\.int64"):
         linearize(lambda leaves: leaves[0].long(), s, [x], (), how="recompute")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ritz.curvature.closures import Closures
-from ritz.curvature.operator import Options, forming
+from ritz.curvature.operator import Options, forming, refuse_random
 from ritz.curvature.parameters import Parameters, StaleError
 from ritz.operators import LinearOperator
 from ritz.results import Counts
@@ -130,6 +130,8 @@ class Linearization:
         return self._products.vjp(u.reshape(self._outputs.shapes[0]))
 
     def _require_fresh(self) -> None:
+        if self._parameters.is_module:
+            refuse_random(self._parameters.source, "")
         if self._parameters.fingerprint() != self._mark:
             raise StaleError(
                 "x has moved since f was linearized there; call ritz.linearize again at the new x"
@@ -242,8 +244,9 @@ def linearize(
     Raises
     ------
     TypeError, ValueError
-        If x is no tree of arrays of one framework and dtype, if f does not return one array, or if
-        NumPy arrays come without `jvp` and `vjp`.
+        If x is no tree of arrays of one framework and dtype, if f does not return one array, if
+        NumPy arrays come without `jvp` and `vjp`, or if a module has layers that are random or
+        depend on the batch.
 
     Notes
     -----
@@ -258,6 +261,8 @@ def linearize(
         raise TypeError(f"f is {f!r}; pass a function of x, or ritz.Closures")
     options = Options(linearize=linearize, memory_budget=memory_budget)
     parameters = Parameters(x)
+    if parameters.is_module:
+        refuse_random(x, "")
     function, args = (
         (f, ()) if isinstance(f, Closures) else (parameters.bind(f), (parameters.constants,))
     )

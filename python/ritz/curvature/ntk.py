@@ -10,7 +10,7 @@ import numpy as np
 
 from ritz.curvature.closures import Closures
 from ritz.curvature.gauss_newton import Called
-from ritz.curvature.operator import Options, forming
+from ritz.curvature.operator import Options, forming, refuse_random
 from ritz.curvature.parameters import StaleError, as_parameters
 from ritz.operators import LinearOperator
 from ritz.trees import Structure
@@ -81,6 +81,8 @@ def ntk(
         )
 
     memory: dict[Any, Any] = {}
+    if parameters.is_module:
+        refuse_random(parameters.source, "")
     left = linearized(inputs)
     right = left if inputs2 is None else linearized(inputs2)
     domain = codomain = None
@@ -94,6 +96,8 @@ def ntk(
 
     def fresh(product: Product) -> Product:
         def checked(v: Any) -> Any:
+            if parameters.is_module:
+                refuse_random(parameters.source, "")
             if parameters.fingerprint() != mark:
                 raise StaleError(
                     "the parameters have moved since this kernel was made: make a new one"

@@ -221,7 +221,7 @@ class Sum(ABC):
     def require_fresh(self) -> None:
         """Raise unless the parameters are where they were, and the model is in a fixed mode."""
         if self.options.deterministic and self.parameters.is_module:
-            _refuse_random(self.parameters.source)
+            refuse_random(self.parameters.source)
         if self.parameters.fingerprint() != self._mark:
             raise StaleError(
                 "the parameters have moved since this operator was made: call update(), or make a "
@@ -345,14 +345,14 @@ def forming(structure: Structure, model: Any) -> Any:
     return importlib.import_module(f"ritz.frameworks.{name}_linear")
 
 
-def _refuse_random(module: Any) -> None:
+def refuse_random(module: Any, way_out: str = ", or pass deterministic=False") -> None:
+    """Raise ValueError if a module has layers that depend on chance or on the batch."""
     from ritz.frameworks.torch_modules import random_layers
 
     if found := random_layers(module):
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise ValueError(
-            f"the model is not deterministic: {found[0]}{more}; call model.eval(), or pass "
-            "deterministic=False"
+            f"the model is not deterministic: {found[0]}{more}; call model.eval(){way_out}"
         )
 
 

@@ -75,6 +75,11 @@ class Parameters:
         chosen = {name: named[name] for name in self.names}
         whole_tree = not self.is_module and len(self.names) == len(every)
         self.structure = self._whole if whole_tree else Structure.of(chosen)
+        if self.structure.dtype.kind == "c" and self.structure.framework.name != "numpy":
+            raise TypeError(
+                f"leaf {self.names[0]!r} has dtype {self.structure.dtype}; derivatives are with "
+                "respect to real parameters: pass real and imaginary parts as arrays of their own"
+            )
         self.leaves = _detached(chosen.values())
         self._constants = {n: p for n, p in named.items() if n not in chosen}
 
@@ -98,6 +103,10 @@ class Parameters:
 
         A tree may be like the whole source, or like the choice alone.
         """
+        if point is None:
+            raise TypeError(
+                "the point is None; pass a module, a tree like these parameters, or a flat vector"
+            )
         if isinstance(point, Parameters):
             there = point
         elif self._like_source(point):
@@ -109,6 +118,13 @@ class Parameters:
             there.leaves, there._moves = list(structure.split(flat)), False
         if (there.names, there.structure.shapes) != (self.names, self.structure.shapes):
             raise ValueError("the point has other names or shapes than these parameters")
+        if (came := there.structure).dtype != self.structure.dtype or (
+            came.device != self.structure.device
+        ):
+            raise ValueError(
+                f"the point is {came!r}, but these parameters are {self.structure!r}: make a new "
+                "operator"
+            )
         return there
 
     def _like_source(self, point: Any) -> bool:
@@ -153,7 +169,7 @@ class Parameters:
         from ritz.frameworks.torch_modules import running_statistics, versions
 
         if self.is_module:
-            present += running_statistics(self.source)
+            others += running_statistics(self.source)
         return fingerprint([leaf for leaf in present if leaf is not None]), versions(others)
 
 
@@ -252,6 +268,8 @@ def activation(module: Any, name: str, *inputs: Any) -> Parameters:
     TypeError, ValueError
         If there is no such layer, or it is not reached exactly once.
     """
+    if not is_module(module):
+        raise TypeError(f"module is a {type(module).__name__}; pass a torch.nn.Module")
     from ritz.frameworks.torch_modules import Activation
 
     return ActivationParameters(Activation(module, name, inputs))

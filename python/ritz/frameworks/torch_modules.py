@@ -51,7 +51,7 @@ def stateless(
 def _eagerly() -> AbstractContextManager[Any]:
     """Run compiled parts as they were written: compiled ones have no second derivatives."""
     stance = getattr(torch.compiler, "set_stance", None)  # since torch 2.6
-    return nullcontext() if stance is None else stance("force_eager")  # type: ignore[no-any-return]
+    return nullcontext() if stance is None else stance("force_eager")
 
 
 def versions(tensors: Sequence[Any]) -> list[tuple[int, int]]:
@@ -62,10 +62,12 @@ def versions(tensors: Sequence[Any]) -> list[tuple[int, int]]:
 
 
 def running_statistics(module: nn.Module) -> list[Any]:
-    """Return the means and variances that batch and instance norm use in evaluation."""
+    """Return the buffers of batch and instance norm: in evaluation they are constants.
+
+    Batch norm writes its means and variances unseen, but counts batches by a write that is seen.
+    """
     norms = (m for m in module.modules() if isinstance(m, nn.modules.batchnorm._NormBase))
-    found = (s for m in norms for s in (m.running_mean, m.running_var))
-    return [s for s in found if s is not None]
+    return [buffer for m in norms for buffer in m.buffers(recurse=False)]
 
 
 class Activation:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from ritz.frameworks.torch_record import Pullback, in_chunks, shortest
@@ -65,6 +66,37 @@ def _load_forward_mode() -> None:
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
 
 
+# Where functions of embeddings take indices, weight and padding_idx.
+_EMBEDDINGS = {
+    torch.embedding: ("weight", "indices", "padding_idx"),
+    torch.nn.functional.embedding: ("input", "weight", "padding_idx"),
+}
+
+
+class _Padding(TorchFunctionMode):  # type: ignore[misc]
+    """Takes the tangent from the padding row of embeddings: it has no gradient either.
+
+    Torch's own forward mode leaves it there, and then is not the adjoint of the backward one.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call a function."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func not in _EMBEDDINGS:
+            return result
+        given = dict(zip(_EMBEDDINGS[func], args, strict=False)) | kwargs
+        padding = given.get("padding_idx")
+        # Of torch.embedding, -1 is none; of the other, the last row.
+        if padding is None or (func is torch.embedding and padding < 0):
+            return result
+        indices = given["indices" if func is torch.embedding else "input"]
+        padded = (indices == padding % len(given["weight"]))[..., None]
+        return torch.where(padded, result.detach(), result)
+
+
 @contextmanager
 def with_tangents(
     point: Sequence[Tensor], tangents: Sequence[Tensor] | None = None
@@ -72,7 +104,7 @@ def with_tangents(
     """Give the point with tangents; zero ones, to trace, by default."""
     with recording():
         _load_forward_mode()
-        with forward_ad.dual_level():
+        with forward_ad.dual_level(), _Padding():
             given = [torch.zeros_like(p) for p in point] if tangents is None else tangents
             yield [
                 forward_ad.make_dual(p, t.clone() if t.is_inference() else t)

@@ -150,7 +150,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
         for tensor, version in self._constants.values():
             if _version(tensor) != version:
                 raise Untraceable("the function overwrites a tensor that its derivative needs")
-        steps = self._live(slots)
+        steps, slots = _without_identities(self._live(slots), slots)
         return Replay(
             _with_last(steps, slots),
             _with_last(self._fused(steps, slots), slots),
@@ -204,7 +204,7 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
         for step in steps:
             if step.writes:
                 waiting.clear()  # it may change the factors
-            (*_, slot) = step.results
+            slot = step.results[0]
             if step.spec is None and step.function in _ADDED and uses[slot] == 1:
                 waiting[slot] = len(fused)
                 fresh.add(slot)
@@ -231,6 +231,20 @@ class Tape(TorchDispatchMode):  # type: ignore[misc]
                         fresh.add(slot)
             fused.append(step)
         return [step for step in fused if step is not None]
+
+
+def _without_identities(
+    steps: Sequence[_Step], outputs: Sequence[int | None]
+) -> tuple[list[_Step], list[int | None]]:
+    same: dict[int | None, int] = {}
+    result = []
+    for step in steps:
+        places = [(i, same.get(slot, slot)) for i, slot in step.places]
+        if step.function is _identity:
+            same[step.results[0]] = places[0][1]
+        else:
+            result.append(step._replace(places=places))
+    return result, [same.get(slot, slot) for slot in outputs]
 
 
 def _with_last(steps: Sequence[_Step], outputs: Sequence[int | None]) -> list[_Step]:
