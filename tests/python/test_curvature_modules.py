@@ -307,3 +307,24 @@ def test_padding_has_no_tangent(way):
     dense = torch.as_tensor(H.to_dense())
     assert_same(dense, dense.T)
     assert not (H @ v)[8:12].any()
+
+
+def test_auto_keeps_the_graph_where_a_hook_changes_gradients():
+    class Hooked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.outer = nn.Linear(5, 6).double(), nn.Linear(6, 3).double()
+
+        def forward(self, x):
+            h = torch.tanh(self.inner(x))
+            if h.requires_grad:
+                h.register_hook(lambda g: -2 * g)
+            return self.outer(h)
+
+    torch.manual_seed(0)
+    G = ritz.gauss_newton(Hooked(), None, points(6), "cross_entropy")
+    for _ in range(40):
+        G @ torch.ones(G.shape[0], dtype=torch.float64)
+    assert G.formation.how == ("graph",)
+    dense = torch.as_tensor(G.to_dense())
+    assert_same(dense, dense.T)

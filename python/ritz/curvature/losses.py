@@ -130,8 +130,8 @@ _TORCH |= {
     "poisson_nll_loss": _TORCH["PoissonNLLLoss"],
     "huber_loss": _TORCH["HuberLoss"],
 }
-# Linear in the model's output: their Gauss-Newton matrix is zero, which nobody wants.
-_LINEAR = ("NLLLoss", "nll_loss")
+# Linear in the model's output, or in pieces: their Gauss-Newton matrix is zero, which nobody wants.
+_LINEAR = ("NLLLoss", "nll_loss", "L1Loss", "l1_loss")
 
 
 def register(name: str, factory: Callable[..., OutputLoss]) -> None:
@@ -218,7 +218,7 @@ def resolve(loss: Any, reduction: str | None = None) -> OutputLoss:
     if known and name in _LINEAR:
         raise ValueError(
             f"loss is torch's {name}, which is linear in its input: its Gauss-Newton matrix is "
-            "zero. Return logits from the model and pass torch.nn.CrossEntropyLoss()"
+            "zero. Return logits and pass torch.nn.CrossEntropyLoss(), or pass torch.nn.HuberLoss()"
         )
     if known and name in _TORCH:
         kind, fixed, options = _TORCH[name]

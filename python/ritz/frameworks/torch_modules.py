@@ -118,7 +118,9 @@ class Activation:
 
 def random_layers(module: nn.Module) -> list[str]:
     """Return the layers whose output in their present mode depends on chance or on the batch."""
-    found = []
+    found: list[str] = []
+    if not any(layer.training for layer in module.modules()):
+        return found
     for name, layer in module.named_modules():
         if not layer.training:
             continue

@@ -278,10 +278,10 @@ class Products(ABC):
             if self._undecided:
                 self._spent += seconds
                 shortest(self._times, way.how, seconds)
-                self._choose()
+                self._choose(v, result)
         return result
 
-    def _choose(self) -> None:
+    def _choose(self, v: Tensor, product: list[Tensor | None]) -> None:
         """Trace once the products have cost as much as that will, and keep the faster way."""
         times, other = self._times, self._other
         graph, trace = times.get("graph", []), times.get("trace", [])
@@ -299,25 +299,33 @@ class Products(ABC):
             price = min(self._recording_seconds, _PRICE * min(graph))
             if self._spent < min(times.get("setup", [price])):
                 return
-            if self._try_trace():
+            if self._try_trace(v, product):
                 times["graph"] = []  # as many samples of each
                 return
         elif min(trace) < min(graph):
             # Renting until the rent has reached the price costs at most twice the best.
             if self._spent * (1.0 - min(trace) / min(graph)) < min(times["setup"]):
                 return
-            self._try_trace()
+            self._try_trace(v, product)
         self._undecided, self._other = False, None
 
-    def _try_trace(self) -> bool:
-        """Trace, and use that beside the graph; False where it cannot be done or kept."""
+    def _try_trace(self, v: Tensor, product: list[Tensor | None]) -> bool:
+        """Trace, and use that beside the graph; False where it cannot be done or kept.
+
+        A trace that gives another product than the graph is not used: gradients changed by hooks,
+        or a forward derivative of torch that is wrong.
+        """
         start = self._clock()
         way: Way | None
         try:
             way = self._traced()
         except Exception:  # the user's function, where forward mode does not know an operation
             way = None
-        if way is None or self._bytes(way.saved()) > self._budget:
+        if (
+            way is None
+            or self._bytes(way.saved()) > self._budget
+            or not _agree(way.forward(self._structure.split(v)), product)
+        ):
             self._times["setup"] = [math.inf]
             return False
         shortest(self._times, "setup", self._clock() - start)
@@ -354,3 +362,15 @@ class Products(ABC):
             most = max(1.0, self._budget / max(1, self.bytes))
         times = self._memory.setdefault((self.kind, name, self.how), {})
         return in_chunks(product, rows, times, self._clock, most)
+
+
+def _agree(a: list[Tensor | None], b: list[Tensor | None]) -> bool:
+    """Whether two products are the same, as far as rounding allows; None is zero."""
+    difference = size = 0.0
+    for x, y in zip(a, b, strict=True):
+        if y is not None:
+            size += float(y.norm() ** 2)
+        apart: Tensor = y if x is None else x if y is None else x - y
+        if apart is not None:
+            difference += float(apart.norm() ** 2)
+    return difference <= 1e-6 * size
