@@ -114,7 +114,8 @@ class Parameters:
         else:
             there = copy.copy(self)
             structure = self.structure
-            flat = structure.native(structure.flat(point))
+            # A copy, which nobody writes into.
+            flat = structure.framework.copied(structure.native(structure.flat(point)))
             there.leaves, there._moves = list(structure.split(flat)), False
         if (there.names, there.structure.shapes) != (self.names, self.structure.shapes):
             raise ValueError("the point has other names or shapes than these parameters")
