@@ -16,8 +16,10 @@ files = [str(file) for file in importlib.metadata.files("ritz") or []]
 unexpected = [f for f in files if f.endswith((".hpp", ".h", ".a", ".cpp", ".cmake"))]
 assert not unexpected, f"the wheel carries build files: {unexpected}"
 
+# optree brings typing_extensions; pip and setuptools are the environment's own.
+needed = {"ritz", "numpy", "optree", "array-api-compat", "typing_extensions", "pip", "setuptools"}
 names = {found.metadata["Name"].lower() for found in importlib.metadata.distributions()}
-assert names <= {"ritz", "numpy", "pip", "setuptools"}, f"more than numpy came along: {names}"
+assert names <= needed, f"more than its dependencies came along: {names - needed}"
 
 # A symmetric positive definite tridiagonal system, by a closure.
 n = 200
