@@ -1,4 +1,4 @@
-#include "ritz/compiled.hpp"
+#include "ritz/compiled/linear.hpp"
 
 namespace ritz::compiled {
 

@@ -2,7 +2,7 @@
 // they compile side by side.
 #pragma once
 
-#include "ritz/compiled.hpp"
+#include "ritz/compiled/linear.hpp"
 
 namespace ritz::compiled {
 

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ritz import _core
 from ritz._core import CallbackFailed, num_threads, set_num_threads
-from ritz.eigen import eigsh
 from ritz.elementary import block, diagonal, identity
-from ritz.functions import trace
 from ritz.general import Recycle, bicgstab, bicgstabl, fgmres, gcrodr, gmres, idrs
 from ritz.jacobians import GaussNewton, Jacobian
 from ritz.leastsquares import cgls, craig, lsmr, lsqr
@@ -50,6 +48,8 @@ if TYPE_CHECKING:
     from ritz.curvature.operator import Curvature
     from ritz.curvature.output_loss import OutputLoss
     from ritz.curvature.parameters import Parameters, StaleError, activation, select
+    from ritz.eigen.eigsh import eigsh
+    from ritz.functions.trace import trace
 
 __version__: str = _core.version
 
@@ -131,6 +131,23 @@ __all__ = [
 
 # Imported when first asked for.
 _LAZY = {
+    "eigsh": "ritz.eigen.eigsh",
+    "eigs": "ritz.eigen.eigs",
+    "lobpcg": "ritz.eigen.lobpcg",
+    "svds": "ritz.eigen.svds",
+    "norm": "ritz.eigen.norms",
+    "cond": "ritz.eigen.norms",
+    "numerical_rank": "ritz.eigen.norms",
+    "nullspace": "ritz.eigen.norms",
+    "funm_multiply": "ritz.functions.funm",
+    "bilinear_form": "ritz.functions.quadrature",
+    "quadratic_form": "ritz.functions.quadrature",
+    "spectral_density": "ritz.functions.density",
+    "SpectralDensity": "ritz.functions.density",
+    "logdet": "ritz.functions.determinants",
+    "schatten_norm": "ritz.functions.determinants",
+    "trace": "ritz.functions.trace",
+    "row_norms": "ritz.functions.row_norms",
     "curvature": "",
     "Closures": "ritz.curvature",
     "Curvature": "ritz.curvature",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ritz import _arrays, _nodes, checks
 from ritz._linear import require_self_adjoint
 from ritz._run import setting
-from ritz.eigen import eigsh
+from ritz.eigen.eigsh import eigsh
 from ritz.frameworks import Framework
 from ritz.frameworks.numpy import NUMPY
 from ritz.operators import LinearOperator, aslinearoperator

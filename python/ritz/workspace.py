@@ -75,7 +75,7 @@ class Workspace:
         elif options:
             raise TypeError(f"{method} has no option {min(options)!r}")
         else:
-            self._core = core.workspace(_core_name(method), m, n, min(n, basis))
+            self._core = getattr(core, f"{_core_name(method)}_workspace")(m, n, min(n, basis))
         self._busy = threading.Lock()
 
     @property

@@ -1,12 +1,10 @@
-// Binds everything for one element type into one submodule.
+// Binds the operators of one element type into its submodule.
 #pragma once
 
 #include "monitor.hpp"
 #include "operators.hpp"
-#include "ritz/compiled.hpp"
 #include "ritz/op/block_diagonal.hpp"
 #include "ritz/op/chebyshev.hpp"
-#include "workspace.hpp"
 
 namespace ritz::python {
 
@@ -195,102 +193,5 @@ void bind_operators(py::module_& m) {
   bind_sparse(std::int32_t{}, "csr_int32", "csc_int32");
   bind_sparse(std::int64_t{}, "csr_int64", "csc_int64");
 }
-
-template <Field T>
-void bind_methods(py::module_& m) {
-  using S = HostSpace<T>;
-  using N = Node<T>;
-  using Array = py::array_t<T, py::array::c_style>;
-
-  m.def("workspace", [](const std::string& method, Index rows, Index cols, Index ncv) {
-    S space;
-    if (method == "eigsh") {
-      auto ws = std::make_shared<EigshWorkspace<S>>();
-      ws->prepare(space, cols, ncv);
-      return make_workspace(method, std::move(ws));
-    }
-    if (method == "trace") {
-      auto ws = std::make_shared<TraceWorkspace<S>>();
-      ws->prepare(space, cols);
-      return make_workspace(method, std::move(ws));
-    }
-    if constexpr (RealField<T>) {
-      if (method == "levenberg_marquardt") {
-        auto ws = std::make_shared<LevenbergMarquardtWorkspace<S>>();
-        ws->prepare(space, rows, cols);
-        ws->cg.prepare(space, cols, cols, {}, true);
-        return make_workspace(method, std::move(ws));
-      }
-    }
-    throw py::value_error("there is no workspace for the method " + method);
-  });
-
-  m.def("eigsh", [](const N& a, Index k, int which, Index ncv, Index max_restarts, double tol,
-                    const py::object& v0, bool verify, std::uint64_t seed, PythonMonitor& monitor,
-                    const py::object& workspace) {
-    std::optional<EigshWorkspace<S>> fresh;
-    auto& ws = workspace_of<EigshWorkspace<S>>("eigsh", workspace, fresh);
-    const Index n = a.op.cols();
-    py::array_t<double> w(k), residuals(k);
-    std::fill_n(w.mutable_data(), k, std::nan(""));
-    std::fill_n(residuals.mutable_data(), k, INFINITY);
-    py::array_t<T> V = new_block<T>(n, k);
-    std::fill_n(V.mutable_data(), n * k, T{});
-    EigshOptions opt;
-    opt.k = k;
-    opt.which = static_cast<Which>(which);
-    opt.ncv = ncv;
-    opt.max_restarts = max_restarts;
-    opt.tol = tol;
-    opt.verify = verify;
-    opt.seed = {seed, 0};
-    if (!v0.is_none()) {
-      const auto from = v0.cast<Array>();
-      check_size("v0", from.size(), n);
-      std::copy_n(from.data(), n, V.mutable_data());
-      opt.warm_start = true;
-    }
-    S space;
-    EigshOutcome outcome;
-    const std::span<double> values(w.mutable_data(), static_cast<std::size_t>(k));
-    const std::span<double> errors(residuals.mutable_data(), static_cast<std::size_t>(k));
-    const BlockView<T> vectors{V.mutable_data(), n, k, n};
-    {
-      const RunGil gil(a.calls_python, n);
-      Observer<T> observer(monitor, gil.held());
-      outcome = compiled::eigsh<T>(space, OperatorRef<T>(a.op), values, errors, vectors, ws, opt,
-                                   watch(monitor, observer));
-    }
-    py::dict d = as_dict(outcome);
-    d["restarts"] = outcome.restarts;
-    d["found"] = outcome.found;
-    d["converged"] = outcome.converged;
-    d["norm_a"] = outcome.norm_a;
-    return py::make_tuple(w, V, residuals, d);
-  });
-
-  m.def("trace", [](const N& a, Index samples, double rtol, std::uint64_t seed,
-                    PythonMonitor& monitor, const py::object& workspace) {
-    std::optional<TraceWorkspace<S>> fresh;
-    auto& ws = workspace_of<TraceWorkspace<S>>("trace", workspace, fresh);
-    TraceOptions opt;
-    opt.samples = samples;
-    opt.rtol = rtol;
-    opt.seed = {seed, 0};
-    S space;
-    TraceOutcome<T> outcome;
-    {
-      const RunGil gil(a.calls_python, a.op.cols());
-      Observer<T> observer(monitor, gil.held());
-      outcome = compiled::trace<T>(space, OperatorRef<T>(a.op), ws, opt, watch(monitor, observer));
-    }
-    return py::make_tuple(outcome.value, outcome.stderr_, as_dict(outcome));
-  });
-}
-
-void bind_f4(py::module_& m);
-void bind_f8(py::module_& m);
-void bind_c8(py::module_& m);
-void bind_c16(py::module_& m);
 
 }  // namespace ritz::python

@@ -5,28 +5,12 @@
 
 #include "monitor.hpp"
 #include "operators.hpp"
-#include "ritz/compiled.hpp"
+#include "options.hpp"
+#include "ritz/compiled/linear.hpp"
 #include "ritz/krylov/accumulate.hpp"
 #include "workspace.hpp"
 
 namespace ritz::python {
-
-/// Writes the entries of `given` into the options of the same names; all must be used.
-template <class Options>
-Options read_options(const py::dict& given) {
-  Options opt;
-  py::set unknown(given);
-  opt.visit([&]<class V>(const char* name, V& value) {
-    if (!given.contains(name)) return;
-    value = given[name].template cast<V>();
-    unknown.attr("discard")(name);
-  });
-  if (!unknown.empty()) {
-    throw py::type_error("this method has no option " +
-                         py::cast<std::string>(py::repr(*unknown.begin())));
-  }
-  return opt;
-}
 
 template <Field T>
 using LinearRequest = typename compiled::RequestOf<T, KrylovMethods>::Type;

@@ -1,8 +1,10 @@
 // Binds the nonlinear methods, for real element types.
 #pragma once
 
-#include "bind.hpp"
 #include "model.hpp"
+#include "monitor.hpp"
+#include "ritz/compiled/newton.hpp"
+#include "workspace.hpp"
 
 namespace ritz::python {
 
@@ -51,6 +53,14 @@ inline LevenbergMarquardtOptions options_of(const py::dict& given) {
 template <RealField T>
 void bind_newton(py::module_& m) {
   using S = HostSpace<T>;
+
+  m.def("levenberg_marquardt_workspace", [](Index rows, Index cols, Index) {
+    S space;
+    auto ws = std::make_shared<LevenbergMarquardtWorkspace<S>>();
+    ws->prepare(space, rows, cols);
+    ws->cg.prepare(space, cols, cols, {}, true);
+    return make_workspace("levenberg_marquardt", std::move(ws));
+  });
 
   m.def("levenberg_marquardt",
         [](const py::object& model, const py::object& loss, const py::object& x0,

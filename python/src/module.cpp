@@ -1,7 +1,10 @@
 // The extension module ritz._core: one submodule for each element type, and what they share.
 #include <pybind11/pybind11.h>
 
-#include "bind.hpp"
+#include "bind_methods.hpp"
+#include "monitor.hpp"
+#include "ritz/compiled/linear.hpp"
+#include "workspace.hpp"
 #include "ritz/core/threads.hpp"
 #include "ritz/core/version.hpp"
 #include "ritz/op/c_operator.hpp"
@@ -64,10 +67,15 @@ void bind_shared(py::module_& m) {
 PYBIND11_MODULE(_core, m) {
   m.doc() = "Compiled methods of ritz; use the functions of ritz itself.";
   bind_shared(m);
-  for (const auto& [submodule, bind] :
-       {std::pair{"f4", &bind_f4}, {"f8", &bind_f8}, {"c8", &bind_c8}, {"c16", &bind_c16}}) {
-    py::module_ sub = m.def_submodule(submodule);
-    bind(sub);
+  const ElementTypes types{m.def_submodule("f4"), m.def_submodule("f8"), m.def_submodule("c8"),
+                           m.def_submodule("c16")};
+  bind_f4(types.f4);
+  bind_f8(types.f8);
+  bind_c8(types.c8);
+  bind_c16(types.c16);
+  for (const auto bind : {&bind_eigs, &bind_eigsh, &bind_estimators, &bind_funm, &bind_lobpcg,
+                          &bind_quadrature, &bind_svds}) {
+    bind(types);
   }
   py::register_exception<CallbackFailed>(m, "CallbackFailed", PyExc_RuntimeError).attr("__doc__") =
       "A compiled operator reported a failure: it returned something but 0.";

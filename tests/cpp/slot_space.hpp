@@ -168,6 +168,9 @@ class SlotSpace {
   void random_uniform(RandomKey key, View x) {
     if (!frozen()) host_.random_uniform(key, x);
   }
+  void random_normal(RandomKey key, View x) {
+    if (!frozen()) host_.random_normal(key, x);
+  }
 
  private:
   // Few slots, used in turn: a method that keeps one for too long finds it overwritten.

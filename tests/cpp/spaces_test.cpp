@@ -124,6 +124,7 @@ void for_each_operation(const Test& test) {
   test("cast to the same", Sum::none, [](auto& s, In& d) { s.template cast<T>(d.x(), d.y()); });
   test("random_signs", Sum::none, [](auto& s, In& d) { s.random_signs({7, 3}, d.x()); });
   test("random_uniform", Sum::none, [](auto& s, In& d) { s.random_uniform({7, 3}, d.x()); });
+  test("random_normal", Sum::none, [](auto& s, In& d) { s.random_normal({7, 3}, d.x()); });
 }
 
 template <class T>
@@ -387,6 +388,49 @@ TEST_CASE_TEMPLATE_DEFINE("reciprocals at the ends of the range", T, spaces_reci
   }
 }
 TEST_CASE_TEMPLATE_APPLY(spaces_reciprocal, Fields);
+
+TEST_CASE_TEMPLATE_DEFINE("moments of the normal numbers", T, spaces_normal) {
+  const Index n = 400001;
+  std::vector<T> x(at(n)), other(at(n));
+  HostSpace<T> space;
+  space.random_normal({5, 0}, view(x));
+  space.random_normal({5, 1}, view(other));
+  CHECK(all_finite(x));
+  // Five standard deviations of each mean. Parts of variance v = 1, or 1/2 when complex, have
+  // moments 0, v, 0, 3v², and Var z² = 2v², Var z³ = 15v³, Var z⁴ = 96v⁴; products have v².
+  constexpr Index kParts = ComplexField<T> ? 2 : 1;
+  const double v = 1.0 / kParts, five = 5.0 / std::sqrt(static_cast<double>(n));
+  for (Index part = 0; part < kParts; ++part) {
+    const auto of = [&](const std::vector<T>& z, Index i) {
+      return static_cast<double>(reinterpret_cast<const RealOf<T>*>(z.data())[i * kParts + part]);
+    };
+    double m1 = 0, m2 = 0, m3 = 0, m4 = 0, lagged = 0, streams = 0, parts = 0, tail = 0;
+    for (Index i = 0; i < n; ++i) {
+      const double z = of(x, i), weight = 1.0 / static_cast<double>(n);
+      m1 += weight * z;
+      m2 += weight * z * z;
+      m3 += weight * z * z * z;
+      m4 += weight * z * z * z * z;
+      lagged += weight * z * (i > 0 ? of(x, i - 1) : 0.0);
+      streams += weight * z * of(other, i);
+      parts += weight * std::real(x[at(i)]) * std::imag(x[at(i)]);
+      tail += weight * (std::abs(z) > 1.959963985 * std::sqrt(v) ? 1.0 : 0.0);
+    }
+    CHECK(std::abs(m1) < five * std::sqrt(v));
+    CHECK(std::abs(m2 - v) < five * std::sqrt(2.0) * v);
+    CHECK(std::abs(m3) < five * std::sqrt(15.0 * v) * v);
+    CHECK(std::abs(m4 - 3 * v * v) < five * std::sqrt(96.0) * v * v);
+    CHECK(std::abs(lagged) < five * v);
+    CHECK(std::abs(streams) < five * v);
+    CHECK(std::abs(parts) < five * v);
+    CHECK(std::abs(tail - 0.05) < five * std::sqrt(0.05 * 0.95));
+  }
+  // A longer vector begins with the shorter one.
+  std::vector<T> shorter(1001);
+  space.random_normal({5, 0}, view(shorter));
+  CHECK(std::equal(shorter.begin(), shorter.end(), x.begin()));
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_normal, Fields);
 
 TEST_CASE_TEMPLATE_DEFINE("each reduction is one sum over the ranks", T, spaces_comm) {
   Index calls = 0;

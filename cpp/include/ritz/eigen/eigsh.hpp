@@ -11,7 +11,7 @@
 
 #include "ritz/core/error.hpp"
 #include "ritz/core/monitor.hpp"
-#include "ritz/dense/dense.hpp"
+#include "ritz/dense/eigh.hpp"
 #include "ritz/krylov/lanczos.hpp"
 
 namespace ritz {

@@ -6,7 +6,7 @@
 // Comput. 24, 2002.
 #pragma once
 
-#include "ritz/dense/dense.hpp"
+#include "ritz/dense/harmonic_ritz.hpp"
 #include "ritz/krylov/arnoldi.hpp"
 
 namespace ritz {

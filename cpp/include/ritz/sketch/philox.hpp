@@ -5,7 +5,9 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <utility>
 
 #include "ritz/core/types.hpp"
@@ -52,6 +54,37 @@ constexpr std::pair<double, double> uniform2(std::uint64_t seed, std::uint64_t s
     return (2.0 * static_cast<double>(word) + 1.0) * 0x1p-52 - 1.0;
   };
   return {draw(b[0], b[1]), draw(b[2], b[3])};
+}
+
+/// Two independent standard normals for pair i, by Box and Muller from uniforms of 53 bits:
+/// |z| ≤ 8.7, and both have all the digits of a double.
+inline std::pair<double, double> normal2(std::uint64_t seed, std::uint64_t stream, Index i) {
+  const Block b = bits(seed, stream, i);
+  const auto draw = [](std::uint32_t low, std::uint32_t high) {
+    const std::uint64_t word = ((std::uint64_t{high} << 32) | low) >> 11;
+    return (static_cast<double>(word) + 0.5) * 0x1p-53;
+  };
+  const double radius = std::sqrt(-2.0 * std::log(draw(b[0], b[1])));
+  const double angle = 2.0 * std::numbers::pi * draw(b[2], b[3]);
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+/// Elements [first, first + n) of a vector of standard normals: E |x|² = 1, real and imaginary part
+/// independent when complex. Elements 2i and 2i + 1 share a pair when real.
+template <Field T>
+void normals(std::uint64_t seed, std::uint64_t stream, Index first, Index n, T* x) {
+  if constexpr (ComplexField<T>) {
+    for (Index i = 0; i < n; ++i) {
+      const auto [u, v] = normal2(seed, stream, first + i);
+      x[i] = static_cast<T>(std::numbers::sqrt2 / 2.0 * std::complex<double>(u, v));
+    }
+  } else {
+    for (Index i = 0; i < n;) {
+      const auto [u, v] = normal2(seed, stream, (first + i) / 2);
+      if ((first + i) % 2 == 0) x[i++] = static_cast<T>(u);
+      if (i < n && (first + i) % 2 == 1) x[i++] = static_cast<T>(v);
+    }
+  }
 }
 
 }  // namespace ritz::philox

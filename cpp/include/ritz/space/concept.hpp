@@ -60,6 +60,7 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   cast(x, y)                  y = x in the other precision of the same field
 ///   random_signs(key, x)        ±1 with equal probability
 ///   random_uniform(key, x)      uniform in (−1, 1), both parts when complex
+///   random_normal(key, x)       standard normals: E |x|² = 1, parts independent when complex
 ///   freeze_below(x, bound)      until `thaw`, operations do nothing once x ≤ bound, and reductions
 ///                               give that x, so that a device may run past a convergence that the
 ///                               host reads late; a space whose reads are free is read every
@@ -105,6 +106,7 @@ concept Space =
       s.reciprocal(cx, x);
       s.random_signs(key, x);
       s.random_uniform(key, x);
+      s.random_normal(key, x);
       s.freeze_below(r, 0.0);
       s.thaw();
       { s.read(r) } -> std::convertible_to<double>;

@@ -13,6 +13,7 @@
 
 #include "ritz/core/comm.hpp"
 #include "ritz/core/threads.hpp"
+#include "ritz/sketch/philox.hpp"
 #include "ritz/space/concept.hpp"
 #include "ritz/space/host_memory.hpp"
 #include "ritz/space/kernel_table.hpp"
@@ -218,6 +219,11 @@ class HostSpace {
   }
   void random_uniform(RandomKey key, VectorView<T> x) {
     each_block(x.size, [&](Index i, Index n) { kernels_->random_uniform(key, i, n, x.data + i); });
+  }
+  void random_normal(RandomKey key, VectorView<T> x) {
+    each_block(x.size, [&](Index i, Index n) {
+      philox::normals(key.seed, key.stream, i, n, x.data + i);
+    });
   }
 
  private:

@@ -188,6 +188,9 @@ class ReferenceSpace {
       }
     }
   }
+  void random_normal(RandomKey key, VectorView<T> x) {
+    for (Index i = 0; i < x.size; ++i) philox::normals(key.seed, key.stream, i, 1, &x[i]);
+  }
 
  private:
   static Scalar wide(T x) { return static_cast<Scalar>(x); }

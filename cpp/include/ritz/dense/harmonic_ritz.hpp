@@ -1,15 +1,10 @@
-// The small projected problems of the iterative methods, on the host in double precision.
+// Harmonic Ritz vectors of a projected problem, on the host in double precision.
 #pragma once
-
-#include <span>
 
 #include "ritz/core/types.hpp"
 #include "ritz/core/view.hpp"
 
 namespace ritz::dense {
-
-/// Eigenvalues (ascending) of the symmetric `a`, which is overwritten by the eigenvectors.
-RITZ_API void eigh(BlockView<double> a, std::span<double> values);
 
 /// The harmonic Ritz vectors z of the at most k values θ nearest 0, GᴴG z = θ GᴴN z, as columns of
 /// S with orthonormal images Q = G S; their number. G and N have as many rows as columns or one

@@ -1,5 +1,6 @@
-// The one translation unit that sees Eigen.
-#include "ritz/dense/dense.hpp"
+#include "ritz/dense/harmonic_ritz.hpp"
+
+#include "dense_map.hpp"
 
 #include <Eigen/Eigenvalues>
 #include <Eigen/QR>
@@ -7,37 +8,10 @@
 #include <algorithm>
 #include <complex>
 #include <numeric>
-#include <stdexcept>
 
 namespace ritz::dense {
 
-void eigh(BlockView<double> a, std::span<double> values) {
-  using Matrix = Eigen::MatrixXd;
-  Eigen::Map<Matrix, 0, Eigen::OuterStride<>> view(a.data, a.rows, a.cols,
-                                                   Eigen::OuterStride<>(a.ld));
-  const Eigen::SelfAdjointEigenSolver<Matrix> solver(view);
-  if (solver.info() != Eigen::Success) {
-    throw std::runtime_error("the projected eigenvalue problem did not converge");
-  }
-  view = solver.eigenvectors();
-  Eigen::Map<Eigen::VectorXd>(values.data(), a.cols) = solver.eigenvalues();
-}
-
 namespace {
-
-template <class W>
-using Matrix = Eigen::Matrix<W, Eigen::Dynamic, Eigen::Dynamic>;
-
-template <class W>
-auto map(BlockView<const W> a) {
-  return Eigen::Map<const Matrix<W>, 0, Eigen::OuterStride<>>(a.data, a.rows, a.cols,
-                                                              Eigen::OuterStride<>(a.ld));
-}
-template <class W>
-auto map(BlockView<W> a) {
-  return Eigen::Map<Matrix<W>, 0, Eigen::OuterStride<>>(a.data, a.rows, a.cols,
-                                                        Eigen::OuterStride<>(a.ld));
-}
 
 /// Eigenvectors of the at most k eigenvalues of the largest modulus; none if the iteration failed.
 template <class W>

@@ -1,0 +1,79 @@
+// The linear solvers on host memory with type-erased operators.
+#pragma once
+
+#include <memory>
+#include <tuple>
+#include <variant>
+
+#include "ritz/krylov/block_cg.hpp"
+#include "ritz/krylov/block_gmres.hpp"
+#include "ritz/krylov/block_minres.hpp"
+#include "ritz/krylov/cg_shifts.hpp"
+#include "ritz/krylov/columns.hpp"
+#include "ritz/krylov/lsqr_damps.hpp"
+#include "ritz/krylov/methods.hpp"
+#include "ritz/op/operator_ref.hpp"
+#include "ritz/space/host.hpp"
+
+namespace ritz::compiled {
+
+/// A method with its options and its workspace.
+template <class Method, Field T>
+struct Request {
+  typename Method::Options options;
+  typename Method::template Workspace<HostSpace<T>>& workspace;
+};
+
+template <Field T, class Methods>
+struct RequestOf;
+template <Field T, class... Methods>
+struct RequestOf<T, std::tuple<Methods...>> {
+  using Type = std::variant<Request<Methods, T>...>;
+};
+
+/// A run of a linear solver, not begun yet. Everything given must outlive it; M may be absent.
+template <Field T>
+RITZ_API std::unique_ptr<AbstractStepper<T>> begin(
+    HostSpace<T>& space, const OperatorRef<T>& A, const OptionalOperator<T>& M,
+    VectorView<const T> b, VectorView<T> x,
+    const typename RequestOf<T, KrylovMethods>::Type& request, const Monitor& monitor);
+
+/// The same, run to its end.
+template <class Method, Field T>
+typename Method::Outcome solve(HostSpace<T>& space, const OperatorRef<T>& A,
+                               const OptionalOperator<T>& M, VectorView<const T> b, VectorView<T> x,
+                               typename Method::template Workspace<HostSpace<T>>& ws,
+                               const typename Method::Options& opt, const Monitor& monitor) {
+  const auto run = begin<T>(space, A, M, b, x, Request<Method, T>{opt, ws}, monitor);
+  while (run->next()) {
+  }
+  return static_cast<const typename Method::Outcome&>(run->outcome());
+}
+
+/// As ritz::run_columns.
+template <Field T>
+RITZ_API void run_columns(HostSpace<T>& space, std::span<AbstractStepper<T>* const> runs,
+                          const OperatorRef<T>& A, const OptionalOperator<T>& M, bool batched);
+
+enum class BlockMethod { cg, minres, gmres };
+
+/// ritz::block_cg, block_minres (without M) or block_gmres, in a workspace of its own.
+template <Field T>
+RITZ_API void block_solve(BlockMethod method, HostSpace<T>& space, const OperatorRef<T>& A,
+                          const OptionalOperator<T>& M, BlockView<const T> B, BlockView<T> X,
+                          const BlockGmresOptions& opt, const Monitor& monitor,
+                          std::span<Outcome> outcomes);
+
+/// As ritz::cg_shifts and ritz::lsqr_damps.
+template <Field T>
+RITZ_API Outcome cg_shifts(HostSpace<T>& space, const OperatorRef<T>& A, VectorView<const T> b,
+                           BlockView<T> X, std::span<const double> shifts,
+                           CgShiftsWorkspace<HostSpace<T>>& ws, const CgShiftsOptions& opt,
+                           const Monitor& monitor, std::span<Outcome> outcomes);
+template <Field T>
+RITZ_API Outcome lsqr_damps(HostSpace<T>& space, const OperatorRef<T>& A, VectorView<const T> b,
+                            BlockView<T> X, std::span<const double> damps,
+                            LsqrDampsWorkspace<HostSpace<T>>& ws, const LsqrDampsOptions& opt,
+                            const Monitor& monitor, std::span<LeastSquaresOutcome> outcomes);
+
+}  // namespace ritz::compiled

@@ -1,0 +1,102 @@
+#include "ritz/core/checkpoint.hpp"
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <system_error>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+
+#include "ritz/core/error.hpp"
+
+namespace ritz {
+
+namespace {
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+[[noreturn]] void fail(const std::string& what, const std::string& path) {
+  throw std::system_error(errno, std::generic_category(), what + " " + path);
+}
+
+// The file: this line, the length and the text of the identity, then each part after its length,
+// all lengths and parts in the byte order of the machine, which the first line tells as well.
+constexpr char kMagic[] = "ritz checkpoint 1\n";
+constexpr std::uint64_t kByteOrder = 0x0102030405060708;
+
+void write(std::FILE* f, const void* data, std::size_t bytes, const std::string& path) {
+  if (bytes > 0 && std::fwrite(data, 1, bytes, f) != bytes) fail("cannot write", path);
+}
+void write(std::FILE* f, std::uint64_t number, const std::string& path) {
+  write(f, &number, sizeof number, path);
+}
+
+bool read(std::FILE* f, void* data, std::size_t bytes) {
+  return bytes == 0 || std::fread(data, 1, bytes, f) == bytes;
+}
+std::uint64_t read_number(std::FILE* f) {
+  std::uint64_t number = 0;
+  return read(f, &number, sizeof number) ? number : ~std::uint64_t{0};
+}
+
+}  // namespace
+
+void Checkpoint::save(const std::string& identity, std::span<const Part> parts) {
+  if (path_.empty()) return;
+  const std::string fresh = path_ + ".part";
+  {
+    File f(std::fopen(fresh.c_str(), "wb"), &std::fclose);
+    if (!f) fail("cannot write", fresh);
+    write(f.get(), kMagic, sizeof kMagic - 1, fresh);
+    write(f.get(), kByteOrder, fresh);
+    write(f.get(), identity.size(), fresh);
+    write(f.get(), identity.data(), identity.size(), fresh);
+    for (const Part& part : parts) {
+      write(f.get(), part.bytes, fresh);
+      write(f.get(), part.data, part.bytes, fresh);
+    }
+    if (std::fflush(f.get()) != 0) fail("cannot write", fresh);
+#if defined(__unix__) || defined(__APPLE__)
+    if (fsync(fileno(f.get())) != 0) fail("cannot write", fresh);
+#endif
+  }
+  if (std::rename(fresh.c_str(), path_.c_str()) != 0) fail("cannot replace", path_);
+  saved_ = std::chrono::steady_clock::now();
+}
+
+bool Checkpoint::load(const std::string& identity, std::span<const Part> parts) {
+  if (path_.empty()) return false;
+  const File f(std::fopen(path_.c_str(), "rb"), &std::fclose);
+  if (!f) {
+    if (errno == ENOENT) return false;
+    fail("cannot read", path_);
+  }
+  char magic[sizeof kMagic - 1];
+  if (!read(f.get(), magic, sizeof magic) ||
+      std::string(magic, sizeof magic) != std::string(kMagic) ||
+      read_number(f.get()) != kByteOrder) {
+    throw InvalidArgument("checkpoint: " + path_ + " is not a checkpoint of this machine");
+  }
+  std::string found(identity.size(), ' ');
+  const bool same = read_number(f.get()) == identity.size() &&
+                    read(f.get(), found.data(), found.size()) && found == identity;
+  if (!same) {
+    throw InvalidArgument("checkpoint: " + path_ + " belongs to another run than " + identity +
+                          "; pass another path, or remove it to begin anew");
+  }
+  for (const Part& part : parts) {
+    if (read_number(f.get()) != part.bytes || !read(f.get(), part.data, part.bytes)) {
+      throw InvalidArgument("checkpoint: " + path_ + " is damaged; remove it to begin anew");
+    }
+  }
+  return true;
+}
+
+void Checkpoint::remove() {
+  if (!path_.empty()) std::remove(path_.c_str());
+}
+
+}  // namespace ritz

@@ -1,0 +1,1 @@
+#include "ritz/dense/schur.hpp"

@@ -1,0 +1,1 @@
+#include "ritz/compiled/lobpcg.hpp"

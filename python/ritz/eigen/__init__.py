@@ -1,0 +1,1 @@
+"""Eigenvalues, singular values, and what follows from the extreme ones."""

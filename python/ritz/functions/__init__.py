@@ -1,0 +1,1 @@
+"""Functions of operators, and numbers that depend on a whole operator."""

@@ -1,0 +1,7 @@
+#include "bind_methods.hpp"
+
+namespace ritz::python {
+
+void bind_lobpcg(const ElementTypes&) {}
+
+}  // namespace ritz::python

@@ -1,0 +1,40 @@
+// What binds the methods of one area: each file bind_<area>.cpp defines its function for all
+// element types, so that a change of one method compiles one file.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "ritz/core/types.hpp"
+
+namespace ritz::python {
+
+namespace py = pybind11;
+
+/// The submodules of ritz._core.
+struct ElementTypes {
+  py::module_ f4, f8, c8, c16;
+
+  /// bind.operator()<T>(submodule of T) for every element type.
+  template <class Bind>
+  void each(const Bind& bind) const {
+    bind.template operator()<float>(f4);
+    bind.template operator()<double>(f8);
+    bind.template operator()<std::complex<float>>(c8);
+    bind.template operator()<std::complex<double>>(c16);
+  }
+};
+
+void bind_f4(py::module_ m);
+void bind_f8(py::module_ m);
+void bind_c8(py::module_ m);
+void bind_c16(py::module_ m);
+
+void bind_eigs(const ElementTypes& types);
+void bind_eigsh(const ElementTypes& types);
+void bind_estimators(const ElementTypes& types);
+void bind_funm(const ElementTypes& types);
+void bind_lobpcg(const ElementTypes& types);
+void bind_quadrature(const ElementTypes& types);
+void bind_svds(const ElementTypes& types);
+
+}  // namespace ritz::python
