@@ -180,12 +180,15 @@ develop:
 bench: test-environment
 	@mkdir -p $(RESULTS)
 	@$(PIP) install $(TORCH) $(EDITABLE) -e ".[bench]"
+	@$(PIP) install $(TORCH) primme >/dev/null 2>&1 \
+	  || echo "primme was not installed (it links with a BLAS and LAPACK): left out"
 	@cmake --preset release --log-level=WARNING -DRITZ_BENCH=ON >/dev/null
 	@cmake --build --preset release -- --quiet
 	python bench/kernels_numpy.py build/release/bench/kernels --json $(RESULTS)/kernels.json
 	python bench/iterations.py --json $(RESULTS)/iterations.json
 	python bench/matrices.py --json $(RESULTS)/matrices.json --markdown $(RESULTS)/matrices.md
 	python bench/curvature.py --json $(RESULTS)/curvature.json --markdown $(RESULTS)/curvature.md
+	python bench/spectra.py --json $(RESULTS)/spectra.json --markdown $(RESULTS)/spectra.md
 	python bench/bal.py build/release/bench/bal --json $(RESULTS)/bal.json
 
 clean:

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <system_error>
 
@@ -22,10 +23,30 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
   throw std::system_error(errno, std::generic_category(), what + " " + path);
 }
 
-// The file: this line, the length and the text of the identity, then each part after its length,
-// all lengths and parts in the byte order of the machine, which the first line tells as well.
+// The file: this line, a number that shows the byte order of the machine, the length and the text of
+// the identity, each part after its length, and the checksum of all parts.
 constexpr char kMagic[] = "ritz checkpoint 1\n";
 constexpr std::uint64_t kByteOrder = 0x0102030405060708;
+
+/// Fowler-Noll-Vo, by words of eight bytes: changes whenever a single byte does.
+class Checksum {
+ public:
+  void add(const void* data, std::size_t bytes) {
+    const auto* at = static_cast<const unsigned char*>(data);
+    for (; bytes >= sizeof(std::uint64_t); at += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, at, sizeof word);
+      mix(word);
+      bytes -= sizeof word;
+    }
+    for (; bytes > 0; ++at, --bytes) mix(*at);
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  void mix(std::uint64_t word) { value_ = (value_ ^ word) * 0x100000001b3; }
+  std::uint64_t value_ = 0xcbf29ce484222325;
+};
 
 void write(std::FILE* f, const void* data, std::size_t bytes, const std::string& path) {
   if (bytes > 0 && std::fwrite(data, 1, bytes, f) != bytes) fail("cannot write", path);
@@ -54,10 +75,13 @@ void Checkpoint::save(const std::string& identity, std::span<const Part> parts) 
     write(f.get(), kByteOrder, fresh);
     write(f.get(), identity.size(), fresh);
     write(f.get(), identity.data(), identity.size(), fresh);
+    Checksum sum;
     for (const Part& part : parts) {
       write(f.get(), part.bytes, fresh);
       write(f.get(), part.data, part.bytes, fresh);
+      sum.add(part.data, part.bytes);
     }
+    write(f.get(), sum.value(), fresh);
     if (std::fflush(f.get()) != 0) fail("cannot write", fresh);
 #if defined(__unix__) || defined(__APPLE__)
     if (fsync(fileno(f.get())) != 0) fail("cannot write", fresh);
@@ -87,10 +111,14 @@ bool Checkpoint::load(const std::string& identity, std::span<const Part> parts) 
     throw InvalidArgument("checkpoint: " + path_ + " belongs to another run than " + identity +
                           "; pass another path, or remove it to begin anew");
   }
+  Checksum sum;
+  bool whole = true;
   for (const Part& part : parts) {
-    if (read_number(f.get()) != part.bytes || !read(f.get(), part.data, part.bytes)) {
-      throw InvalidArgument("checkpoint: " + path_ + " is damaged; remove it to begin anew");
-    }
+    whole = whole && read_number(f.get()) == part.bytes && read(f.get(), part.data, part.bytes);
+    if (whole) sum.add(part.data, part.bytes);
+  }
+  if (!whole || read_number(f.get()) != sum.value() || std::fgetc(f.get()) != EOF) {
+    throw InvalidArgument("checkpoint: " + path_ + " is damaged; remove it to begin anew");
   }
   return true;
 }

@@ -182,6 +182,7 @@ class _Methods(Protocol):
         data: npt.NDArray[Any],
     ) -> _Operator: ...
     def eigsh_workspace(self, rows: int, cols: int, ncv: int) -> Workspace: ...
+    def svds_workspace(self, rows: int, cols: int, ncv: int) -> Workspace: ...
     def trace_workspace(self, rows: int, cols: int, ncv: int) -> Workspace: ...
     def levenberg_marquardt_workspace(self, rows: int, cols: int, ncv: int) -> Workspace: ...
     LinearSolve: type[_LinearSolve]
@@ -239,17 +240,61 @@ class _Methods(Protocol):
     def linear_workspace(
         self, method: str, rows: int, cols: int, options: dict[str, Any]
     ) -> Workspace: ...
+    def multiplicities(
+        self, values: npt.NDArray[np.float64], bounds: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.int64]: ...
     def eigsh(
         self,
         a: _Operator,
-        k: int,
+        mass: _Operator | None,
+        mass_inverse: _Operator | None,
+        solve: _Operator | None,
+        sigma: float,
+        options: dict[str, Any],
         which: int,
-        ncv: int,
-        max_restarts: int,
-        tol: float,
-        v0: npt.NDArray[Any] | None,
-        verify: bool,
         seed: int,
+        v0: npt.NDArray[Any],
+        deflate: npt.NDArray[Any],
+        checkpoint: str,
+        checkpoint_every: float,
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[Any],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        dict[str, Any],
+    ]: ...
+    def eigs_workspace(self, rows: int, cols: int, ncv: int) -> Workspace: ...
+    def eigs(
+        self,
+        a: _Operator,
+        mass: _Operator | None,
+        solve: _Operator | None,
+        which: int,
+        options: dict[str, Any],
+        v0: npt.NDArray[Any] | None,
+        monitor: Monitor,
+        workspace: Workspace | None,
+        checkpoint: str,
+        checkpoint_every: float,
+    ) -> tuple[
+        npt.NDArray[np.complex128],
+        npt.NDArray[Any],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        dict[str, Any],
+    ]: ...
+    def lobpcg_workspace(self, rows: int, cols: int, ncv: int) -> Workspace: ...
+    def lobpcg(
+        self,
+        a: _Operator,
+        x: npt.NDArray[Any],
+        b: _Operator | None,
+        m: _Operator | None,
+        y: npt.NDArray[Any] | None,
+        options: dict[str, Any],
         monitor: Monitor,
         workspace: Workspace | None,
     ) -> tuple[
@@ -258,12 +303,110 @@ class _Methods(Protocol):
     def trace(
         self,
         a: _Operator,
-        samples: int,
-        rtol: float,
+        options: dict[str, Any],
+        method: int,
         seed: int,
+        checkpoint: str,
+        checkpoint_every: float,
         monitor: Monitor,
         workspace: Workspace | None,
     ) -> tuple[Any, float, dict[str, Any]]: ...
+    def diagonal(
+        self,
+        a: _Operator,
+        options: dict[str, Any],
+        method: int,
+        seed: int,
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]: ...
+    def row_norms2(
+        self,
+        a: _Operator,
+        options: dict[str, Any],
+        method: int,
+        seed: int,
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]: ...
+    def funm(
+        self,
+        method: str,
+        a: _Operator,
+        b: npt.NDArray[Any],
+        names: list[tuple[int, complex, float, int, complex]],
+        f: Callable[[Any], Any] | None,
+        count: int,
+        of_matrix: bool,
+        poles: tuple[list[float], list[float], float] | None,
+        options: dict[str, Any],
+        seed: int,
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+    def bilinear_form(
+        self,
+        a: _Operator,
+        u: npt.NDArray[Any],
+        v: npt.NDArray[Any] | None,
+        f: tuple[int, float, float, float] | Callable[[Any], Any],
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[Any, Any, Any, dict[str, Any]]: ...
+    def spectral_sum(
+        self,
+        a: _Operator,
+        f: tuple[int, float, float, float] | Callable[[Any], Any],
+        seed: int,
+        options: dict[str, Any],
+        checkpoint: str,
+        checkpoint_every: float,
+        monitor: Monitor,
+    ) -> tuple[float, float, dict[str, Any]]: ...
+    def spectral_measures(
+        self,
+        a: _Operator,
+        seed: int,
+        options: dict[str, Any],
+        checkpoint: str,
+        checkpoint_every: float,
+        monitor: Monitor,
+    ) -> tuple[
+        list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], bool]], dict[str, Any]
+    ]: ...
+    def chebyshev_moments(
+        self,
+        a: _Operator,
+        low: float,
+        high: float,
+        seed: int,
+        options: dict[str, Any],
+        checkpoint: str,
+        checkpoint_every: float,
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[np.float64], dict[str, Any]]: ...
+    def gauss_rule(
+        self, diagonal: npt.NDArray[np.float64], off: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+    def svds(
+        self,
+        a: _Operator,
+        options: dict[str, Any],
+        v0: npt.NDArray[Any] | None,
+        deflate: npt.NDArray[Any] | None,
+        checkpoint: tuple[str, float] | None,
+        monitor: Monitor,
+        workspace: Workspace | None,
+    ) -> tuple[
+        npt.NDArray[Any],
+        npt.NDArray[np.float64],
+        npt.NDArray[Any],
+        npt.NDArray[np.float64],
+        dict[str, Any],
+    ]: ...
+    def norm2(self, a: _Operator, options: dict[str, Any], monitor: Monitor) -> dict[str, Any]: ...
+    def frobenius_norm(
+        self, a: _Operator, options: dict[str, Any], monitor: Monitor
+    ) -> dict[str, Any]: ...
     def levenberg_marquardt(
         self,
         model: Any,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ritz import _arrays, _nodes
 from ritz.frameworks.numpy import NUMPY
 from ritz.operators import LinearOperator, aslinearoperator
+
+if TYPE_CHECKING:
+    from ritz._run import Callbacks
+    from ritz.results import VectorEstimate
 
 __all__ = ["block", "diagonal", "identity"]
 
@@ -19,19 +23,63 @@ def identity(n: int, dtype: Any = None) -> LinearOperator:
     return LinearOperator._of(_nodes.Identity(n, element), (n, n), True)
 
 
-def diagonal(d: Any) -> LinearOperator:
-    """Return the operator x ↦ d ⊙ x for d of shape (n,).
+@overload
+def diagonal(
+    d: LinearOperator,
+    *,
+    method: str = "auto",
+    rtol: float = 0.0,
+    max_products: int | None = None,
+    samples: int | None = None,
+    positive: bool = False,
+    seed: int = 0,
+    like: Any = None,
+    callback: Callbacks = None,
+    timeout: float | None = None,
+    history: bool = False,
+) -> VectorEstimate: ...
+@overload
+def diagonal(d: Any) -> LinearOperator: ...
+def diagonal(d: Any, **options: Any) -> Any:
+    """Return the operator x ↦ d ⊙ x for d of shape (n,), or the estimated diagonal of an operator.
+
+    Parameters
+    ----------
+    d : array (n,), or operator (n, n)
+        As for `numpy.diag`: a vector becomes an operator, and of an operator, or anything of two
+        dimensions that `aslinearoperator` takes, the diagonal is estimated.
+    **options
+        Of the estimate: `method`, `rtol`, `max_products`, `samples`, `positive`, `seed`, `like`,
+        `callback`, `timeout` and `history`, as `ritz.functions.diagonal.diagonal` tells.
+
+    Returns
+    -------
+    LinearOperator or VectorEstimate
+        The operator; or the tuple (value, stderr), both (n,), with an account of the run.
 
     Raises
     ------
     TypeError, ValueError
-        If d is not a vector of numbers.
+        If d is neither a vector of numbers nor an operator; for options that cannot be used.
     """
+    if _is_operator(d):
+        from ritz.functions.diagonal import diagonal as estimated
+
+        return estimated(d, **options)
+    if options:
+        raise TypeError(f"{min(options)} is for the diagonal of an operator; d is a vector")
     a, framework = _arrays.vector(d, "d", None, "a diagonal")
     n = a.shape[0]
     own = None if framework is NUMPY else framework
     symmetric = True if a.dtype.kind == "f" else None
     return LinearOperator._of(_nodes.Diagonal(a, own), (n, n), symmetric)
+
+
+def _is_operator(d: Any) -> bool:
+    if isinstance(d, LinearOperator):
+        return True
+    shape = getattr(d, "shape", ())
+    return isinstance(shape, tuple) and len(shape) == 2
 
 
 def block(grid: Sequence[Sequence[Any]]) -> LinearOperator:

@@ -17,12 +17,14 @@ __all__ = [
     "Counts",
     "EigshResult",
     "Estimate",
+    "EstimatePath",
     "Iteration",
     "LeastSquaresResult",
     "LeastSquaresSolution",
     "LinearResult",
     "Result",
     "Status",
+    "VectorEstimate",
 ]
 
 
@@ -186,7 +188,7 @@ class Result(tuple[Any, ...]):
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}: {self.message}"]
-        hidden = {"message", "status"}
+        hidden = {"message", "path", "status"}
         hidden |= {name for name in ("columns", "reason") if not self.__dict__.get(name)}
         names = [
             n
@@ -294,20 +296,59 @@ class EigshResult(Result):
     Attributes
     ----------
     residuals : numpy.ndarray
-        ‖A vᵢ − wᵢ vᵢ‖ for each pair, evaluated.
+        ‖A vᵢ − wᵢ M vᵢ‖ for each pair, evaluated.
     bounds : numpy.ndarray
-        An eigenvalue of A lies within bounds[i] of w[i] (Weyl): the residual norm and 8 eps ‖A‖ for
-        rounding, that inside the products of A not counted.
+        An eigenvalue lies within bounds[i] of w[i]: the residual norm, in the norm of M⁻¹ with M
+        (Weyl), and 8 eps ‖A‖ for rounding, that inside the products of A not counted. With M and
+        OPinv it is taken from the residual of the inverse and holds if the solves are exact.
+    multiplicities : numpy.ndarray
+        How many of the returned values coincide with w[i] within the bounds.
     restarts : int
         Restarts of the Lanczos process.
+    locked : int
+        Pairs that had been taken out of the process before it ended.
     norm_a : float
-        The largest magnitude of an eigenvalue seen.
+        A lower bound of ‖A‖, of ‖M⁻¹A‖ with M: the largest seen.
     """
 
     residuals: npt.NDArray[np.float64]
     bounds: npt.NDArray[np.float64]
+    multiplicities: npt.NDArray[np.int64]
     restarts: int
+    locked: int
     norm_a: float
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the eigenvalues with their bounds, and beside them the residuals.
+
+        Parameters
+        ----------
+        ax : sequence of two matplotlib.axes.Axes, optional
+            Where to draw; a new figure without it.
+
+        Returns
+        -------
+        sequence of matplotlib.axes.Axes
+            The axes drawn on: eigenvalues, residuals.
+        """
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            ax = plt.subplots(1, 2, layout="constrained", figsize=(9, 3.5))[1]
+        values, residuals = ax
+        place = np.arange(1, len(self.residuals) + 1)
+        w = np.asarray(self.w, dtype=np.float64)
+        found = np.isfinite(w)
+        values.errorbar(place[found], w[found], yerr=self.bounds[found], fmt=".", capsize=3)
+        values.set(xlabel="number", ylabel="eigenvalue", title="eigenvalues and bounds")
+        # A residual of exactly zero has no place on a logarithmic scale.
+        shown = found & (self.residuals > 0.0)
+        residuals.semilogy(place[shown], self.residuals[shown], ".", label="residual")
+        if self.target > 0.0:
+            residuals.axhline(self.target, linestyle=":", linewidth=1, label="target")
+        residuals.set(xlabel="number", ylabel="residual norm", title=f"eigsh: {self.status.name}")
+        residuals.legend()
+        return ax
 
     @property
     def w(self) -> Any:
@@ -320,6 +361,17 @@ class EigshResult(Result):
         return self[1]
 
 
+class EstimatePath(NamedTuple):
+    """How an estimate came about: after so many products, this value with this standard error.
+
+    `value` is None for vectors, and `stderr` then the norm of their standard errors.
+    """
+
+    products: npt.NDArray[np.int64]
+    value: npt.NDArray[Any] | None
+    stderr: npt.NDArray[np.float64]
+
+
 class Estimate(Result):
     """An estimated number: the tuple (value, stderr).
 
@@ -327,9 +379,12 @@ class Estimate(Result):
     ----------
     method : str
         "exact", or the name of the estimator.
+    path : EstimatePath or None
+        The estimates on the way, if `history=True` asked for them.
     """
 
     method: str
+    path: EstimatePath | None = None
 
     @property
     def value(self) -> Any:
@@ -343,6 +398,112 @@ class Estimate(Result):
 
     def __float__(self) -> float:
         return float(self[0])
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the estimate with a band of three standard errors against the products made.
+
+        Parameters
+        ----------
+        ax : sequence of two matplotlib.axes.Axes, optional
+            Where to draw; a new figure without it.
+
+        Returns
+        -------
+        sequence of matplotlib.axes.Axes
+            The axes drawn on: estimates, and standard errors on a logarithmic scale.
+
+        Raises
+        ------
+        ValueError
+            If the run kept no history: pass `history=True`.
+        """
+        path = _path_of(self)
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            ax = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
+        value = np.real(np.asarray(path.value))
+        band = 3.0 * np.where(np.isfinite(path.stderr), path.stderr, np.nan)
+        (line,) = ax[0].plot(path.products, value, marker=".", label=self.method)
+        ax[0].fill_between(
+            path.products,
+            value - band,
+            value + band,
+            color=line.get_color(),
+            alpha=0.2,
+            label="three standard errors",
+        )
+        ax[0].set(xlabel="products", ylabel="estimate", title=f"{self.method}: {self.status.name}")
+        ax[0].legend()
+        _draw_errors(ax[1], path, self.target, "standard error")
+        return ax
+
+
+class VectorEstimate(Result):
+    """An estimated vector: the tuple (value, stderr), both of shape (n,).
+
+    Attributes
+    ----------
+    method : str
+        "exact", or the name of the estimator.
+    path : EstimatePath or None
+        The norms of the standard errors on the way, if `history=True` asked for them.
+    """
+
+    method: str
+    path: EstimatePath | None = None
+
+    @property
+    def value(self) -> Any:
+        """The estimate, of the operator's framework."""
+        return self[0]
+
+    @property
+    def stderr(self) -> Any:
+        """Its standard error by element; zero where the value is exact."""
+        return self[1]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the norm of the standard errors against the products made, on a logarithmic scale.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure without it.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn on.
+
+        Raises
+        ------
+        ValueError
+            If the run kept no history: pass `history=True`.
+        """
+        path = _path_of(self)
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            ax = plt.subplots(layout="constrained")[1]
+        _draw_errors(ax, path, self.target, "norm of the standard errors")
+        ax.set(title=f"{self.method}: {self.status.name}")
+        return ax
+
+
+def _path_of(result: Estimate | VectorEstimate) -> EstimatePath:
+    if result.path is None:
+        raise ValueError("the run kept no history; pass history=True")
+    return result.path
+
+
+def _draw_errors(ax: Any, path: EstimatePath, target: float, what: str) -> None:
+    shown = np.where(np.isfinite(path.stderr) & (path.stderr > 0.0), path.stderr, np.nan)
+    (line,) = ax.semilogy(path.products, shown, marker=".", label=what)
+    if target > 0.0:
+        ax.axhline(target, color=line.get_color(), linestyle=":", linewidth=1, label="target")
+    ax.set(xlabel="products", ylabel=what)
+    ax.legend()
 
 
 class LeastSquaresResult(Result):

@@ -3,6 +3,7 @@
 #include "bind_methods.hpp"
 #include "monitor.hpp"
 #include "operators.hpp"
+#include "options.hpp"
 #include "ritz/compiled/eigsh.hpp"
 #include "workspace.hpp"
 
@@ -14,7 +15,8 @@ template <Field T>
 void bind(py::module_& m) {
   using S = HostSpace<T>;
   using N = Node<T>;
-  using Array = py::array_t<T, py::array::c_style>;
+  using Reals = py::array_t<double, py::array::c_style>;
+  using Block = py::array_t<T, py::array::f_style>;  // (n, 0) for none
 
   m.def("eigsh_workspace", [](Index, Index cols, Index ncv) {
     S space;
@@ -23,48 +25,68 @@ void bind(py::module_& m) {
     return make_workspace("eigsh", std::move(ws));
   });
 
-  m.def("eigsh", [](const N& a, Index k, int which, Index ncv, Index max_restarts, double tol,
-                    const py::object& v0, bool verify, std::uint64_t seed, PythonMonitor& monitor,
+  m.def("multiplicities", [](const Reals& values, const Reals& bounds) {
+    py::array_t<Index> counts(values.size());
+    const auto size = static_cast<std::size_t>(values.size());
+    multiplicities({values.data(), size}, {bounds.data(), size}, {counts.mutable_data(), size});
+    return counts;
+  });
+
+  m.def("eigsh", [](const N& a, const py::object& mass, const py::object& mass_inverse,
+                    const py::object& solve, double sigma, const py::dict& options, int which,
+                    std::uint64_t seed, const Block& v0, const Block& deflate,
+                    const std::string& checkpoint, double checkpoint_every, PythonMonitor& monitor,
                     const py::object& workspace) {
     std::optional<EigshWorkspace<S>> fresh;
     auto& ws = workspace_of<EigshWorkspace<S>>("eigsh", workspace, fresh);
     const Index n = a.op.cols();
-    py::array_t<double> w(k), residuals(k);
+    auto opt = read_options<EigshOptions>(options);
+    opt.which = static_cast<Which>(which);
+    opt.seed = {seed, 0};
+    const Index k = opt.k;
+
+    py::array_t<double> w(k), residuals(k), bounds(k);
     std::fill_n(w.mutable_data(), k, std::nan(""));
-    std::fill_n(residuals.mutable_data(), k, INFINITY);
+    for (auto* errors : {&residuals, &bounds}) std::fill_n(errors->mutable_data(), k, INFINITY);
     py::array_t<T> V = new_block<T>(n, k);
     std::fill_n(V.mutable_data(), n * k, T{});
-    EigshOptions opt;
-    opt.k = k;
-    opt.which = static_cast<Which>(which);
-    opt.ncv = ncv;
-    opt.max_restarts = max_restarts;
-    opt.tol = tol;
-    opt.verify = verify;
-    opt.seed = {seed, 0};
-    if (!v0.is_none()) {
-      const auto from = v0.cast<Array>();
-      check_size("v0", from.size(), n);
-      std::copy_n(from.data(), n, V.mutable_data());
-      opt.warm_start = true;
-    }
+    const auto room = static_cast<std::size_t>(k);
+    const EigshResults<T> results{{w.mutable_data(), room},
+                                  {residuals.mutable_data(), room},
+                                  {bounds.mutable_data(), room},
+                                  {V.mutable_data(), n, k, n}};
+
+    bool calls_python = a.calls_python;
+    std::optional<OperatorRef<T>> references[3];
+    const auto optional = [&](const py::object& given, int place) -> OptionalOperator<T> {
+      if (given.is_none()) return nullptr;
+      const auto& node = given.cast<const N&>();
+      calls_python |= node.calls_python;
+      return &references[place].emplace(node.op);
+    };
+    const OperatorRef<T> reference(a.op);
+    compiled::HermitianProblem<T> problem{reference, optional(mass, 0), optional(mass_inverse, 1),
+                                          optional(solve, 2)};
+    problem.sigma = sigma;
+    problem.start = {v0.data(), v0.shape(0), v0.shape(1), v0.shape(0)};
+    problem.deflate = {deflate.data(), deflate.shape(0), deflate.shape(1), deflate.shape(0)};
+
     S space;
     EigshOutcome outcome;
-    const std::span<double> values(w.mutable_data(), static_cast<std::size_t>(k));
-    const std::span<double> errors(residuals.mutable_data(), static_cast<std::size_t>(k));
-    const BlockView<T> vectors{V.mutable_data(), n, k, n};
     {
-      const RunGil gil(a.calls_python, n);
+      const RunGil gil(calls_python, n);
       Observer<T> observer(monitor, gil.held());
-      outcome = compiled::eigsh<T>(space, OperatorRef<T>(a.op), values, errors, vectors, ws, opt,
-                                   watch(monitor, observer));
+      outcome = compiled::eigsh<T>(
+          space, problem, results, ws, opt, watch(monitor, observer),
+          checkpoint.empty() ? Checkpoint() : Checkpoint(checkpoint, checkpoint_every));
     }
     py::dict d = as_dict(outcome);
     d["restarts"] = outcome.restarts;
     d["found"] = outcome.found;
     d["converged"] = outcome.converged;
+    d["locked"] = outcome.locked;
     d["norm_a"] = outcome.norm_a;
-    return py::make_tuple(w, V, residuals, d);
+    return py::make_tuple(w, V, residuals, bounds, d);
   });
 }
 

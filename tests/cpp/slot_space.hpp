@@ -156,6 +156,9 @@ class SlotSpace {
   void multiply_add(C a, ConstView d, ConstView x, View y) {
     if (!frozen()) host_.multiply_add(value(a), d, x, y);
   }
+  void multiply_add_conjugate(C a, ConstView d, ConstView x, View y) {
+    if (!frozen()) host_.multiply_add_conjugate(value(a), d, x, y);
+  }
   void add_squares(C a, ConstView x, View y) {
     if (!frozen()) host_.add_squares(value(a), x, y);
   }

@@ -116,6 +116,8 @@ void for_each_operation(const Test& test) {
   test("multiply in place", Sum::none, [](auto& s, In& d) { s.multiply(d.x(), d.y(), d.y()); });
   test("multiply_add", Sum::none,
        [](auto& s, In& d) { s.multiply_add(d.a(), d.x(), d.y(), d.z()); });
+  test("multiply_add_conjugate", Sum::none,
+       [](auto& s, In& d) { s.multiply_add_conjugate(d.a(), d.x(), d.y(), d.z()); });
   test("add_squares", Sum::none, [](auto& s, In& d) { s.add_squares(d.a(), d.x(), d.y()); });
   test("reciprocal", Sum::none, [](auto& s, In& d) {
     for (Index i = 0; i < d.n; i += 5) d.x()[i] = T{};

@@ -1,15 +1,13 @@
-"""Diagonals: exact ones of torch modules against dense matrices, and XDiag."""
+"""Exact diagonals of torch modules against dense matrices."""
 
 from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
 import pytest
 
 import ritz
-from problems import symmetric
-from ritz.curvature.diagonal import exact_diagonal, ggn_diagonal, xdiag
+from ritz.curvature.diagonal import exact_diagonal, ggn_diagonal
 
 torch = pytest.importorskip("torch")
 nn, functional = torch.nn, torch.nn.functional
@@ -238,77 +236,11 @@ def test_functions_of_trees_are_refused():
         ggn_diagonal(lambda w, x: x @ w, torch.zeros(3, 3), (x, y), "cross_entropy")
 
 
-# ------------------------------------------------------------------------------------------ XDiag
-
-
-def naive_xdiag(a, signs):
-    """The definition: one estimate for each column left out."""
-    each = []
-    for i in range(signs.shape[1]):
-        Q = np.linalg.qr(a @ np.delete(signs, i, 1))[0]
-        rest = a - Q @ (Q.conj().T @ a)
-        each.append(np.diagonal(a - rest) + signs[:, i] * (rest @ signs[:, i]))
-    return np.mean(each, 0), np.std(each, 0, ddof=1) / np.sqrt(len(each))
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
-def test_xdiag_is_its_definition(dtype):
-    rng = np.random.default_rng(0)
-    a = rng.standard_normal((30, 30)).astype(dtype)
-    if dtype is np.complex128:
-        a = a + 1j * rng.standard_normal((30, 30))
-    found = xdiag(a, 12, seed=5)
-    signs = np.random.default_rng(5).integers(0, 2, (30, 6)) * 2.0 - 1.0
-    value, stderr = naive_xdiag(a, signs)
-    np.testing.assert_allclose(found.value, value, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(found.stderr, stderr, rtol=1e-10, atol=1e-12)
-    assert found.method == "xdiag"
-    assert found.products.total == 12
-    assert found.converged
-
-
-def test_xdiag_is_unbiased_with_a_fair_error():
-    a = symmetric(np.concatenate([[10.0, 5.0, 3.0], 0.9 ** np.arange(37)]), seed=1)
-    runs = [xdiag(a, 12, seed=seed) for seed in range(200)]
-    errors = np.array([run.value for run in runs]) - np.diagonal(a)
-    spread = errors.std(0, ddof=1)
-    assert (np.abs(errors.mean(0)) < 4 * spread / np.sqrt(200)).all()
-    said = np.sqrt(np.mean([run.stderr**2 for run in runs], 0))
-    assert 0.7 < np.median(said / spread) < 1.5
-
-
-@pytest.mark.parametrize("rank", [0, 3, 5])
-def test_xdiag_is_exact_at_low_rank(rank):
-    rng = np.random.default_rng(rank)
-    a = rng.standard_normal((40, rank)) @ rng.standard_normal((rank, 40))
-    found = xdiag(a, 12)
-    np.testing.assert_allclose(found.value, np.diagonal(a), atol=1e-12)
-    np.testing.assert_allclose(found.stderr, 0.0, atol=1e-12)
-
-
-def test_xdiag_of_few_rows_is_exact():
-    a = np.random.default_rng(0).standard_normal((9, 9)).astype(np.float32)
-    value, stderr = found = xdiag(a, 10)
-    np.testing.assert_array_equal(value, np.diagonal(a))
-    assert not stderr.any()
-    assert value.dtype == np.float32
-    assert found.method == "exact"
-
-
-def test_xdiag_of_torch():
-    a = torch.from_numpy(symmetric(np.linspace(1, 2, 30)))
-    A = ritz.LinearOperator((30, 30), lambda v: a @ v, dtype=torch.float64, symmetric=True)
-    found = xdiag(A, 20)
-    assert isinstance(found.value, torch.Tensor)
-    assert A.counts.total == 20
-    again = xdiag(a.numpy(), 20)
-    np.testing.assert_allclose(found.value.numpy(), again.value, rtol=1e-12)
-
-
-def test_xdiag_misuse():
-    with pytest.raises(ValueError, match="square"):
-        xdiag(np.ones((3, 4)))
-    with pytest.raises(ValueError, match="products is 3"):
-        xdiag(np.eye(9), 3)
-    with pytest.raises(ValueError, match="not finite"):
-        xdiag(np.full((90, 90), np.nan))
+def test_estimates_of_operators():
+    model, batches, _, _ = image_case()
+    G = ritz.gauss_newton(model, None, batches, "cross_entropy")
+    wanted, found = flat(G.diagonal("exact")), flat(G.diagonal("xdiag", products=80))
+    assert torch.linalg.norm(found - wanted) < 0.3 * torch.linalg.norm(wanted)
+    value, stderr = ritz.diagonal(G, positive=True, max_products=80)
+    assert ((value - wanted).abs() <= 3 * stderr + 1e-12).double().mean() > 0.95
+    assert list(G.domain.unflatten(value)) == list(G.diagonal("exact"))

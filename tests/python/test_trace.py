@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
 import ritz
 from problems import DTYPES, Counting, eps, symmetric
 from ritz import Status
+
+FAST = 0.7 ** np.arange(1, 301)
+POWER = np.arange(1, 301) ** -2.0
+FLAT = np.linspace(1.0, 2.0, 300)
+METHODS = ("hutch++", "xtrace", "xnystrace")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -22,11 +28,18 @@ def test_exact_for_enough_samples(dtype):
     assert est.stderr == 0.0
     assert est.converged
     np.testing.assert_allclose(est.value, np.trace(a), rtol=100 * eps(dtype))
-    assert est.products.matvec == 30
+    assert est.products.total == 30
     value, stderr = est
     assert (value, stderr) == (est.value, est.stderr)
     if np.dtype(dtype).kind == "f":
         assert float(est) == est.value
+
+
+def test_exact_by_name():
+    a = symmetric(FLAT, seed=3)
+    est = ritz.trace(a, method="exact")
+    assert est.products.total == 300
+    np.testing.assert_allclose(est.value, np.trace(a), rtol=1e-13)
 
 
 def test_estimates_are_unbiased_with_the_stated_error():
@@ -44,6 +57,50 @@ def test_estimates_are_unbiased_with_the_stated_error():
     assert 0.7 < np.std(deviations) < 1.4
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("values", [FAST, POWER, FLAT], ids=["fast", "power", "flat"])
+def test_methods_hold_the_truth(method, values):
+    a = symmetric(values, seed=1)
+    held = 0
+    errors = []
+    for seed in range(40):
+        est = ritz.trace(a, method=method, max_products=48, seed=seed)
+        assert est.converged
+        assert est.method == method
+        assert est.products.total == 48
+        errors.append(est.value - values.sum())
+        held += abs(errors[-1]) <= 3 * est.stderr
+    assert held >= 38
+    # A quarter of what random signs would leave, and far less where the spectrum decays fast.
+    signs = np.sqrt(2 / 48) * np.linalg.norm(a - np.diag(np.diag(a)))
+    if values is not FLAT:
+        assert np.sqrt(np.mean(np.square(errors))) < (1e-2 if values is FAST else 0.25) * signs
+
+
+def test_methods_by_what_they_gain():
+    for values, method, positive in (
+        (FAST, "xtrace", False),
+        (POWER, "xtrace", False),
+        (POWER, "xnystrace", True),
+        (FLAT, "hutchinson", False),
+    ):
+        a = symmetric(values, seed=2)
+        est = ritz.trace(a, max_products=60, positive=positive)
+        assert est.method == method
+        assert abs(est.value - values.sum()) <= 4 * est.stderr
+
+
+def test_half_of_the_products_of_random_signs():
+    a = symmetric(np.arange(1, 1001) ** -1.5, seed=2)
+    signs = ritz.trace(a, method="hutchinson", rtol=0.03)
+    for positive in (False, True):
+        est = ritz.trace(a, rtol=0.03, positive=positive)
+        assert est.converged
+        assert est.stderr <= 0.03 * est.value
+        assert abs(est.value - np.trace(a)) <= 3 * est.stderr
+        assert est.products.total <= 0.5 * signs.products.total
+
+
 def test_tolerance_stops_the_sampling():
     a = symmetric(np.linspace(1, 2, 300))
     est = ritz.trace(a, rtol=0.01)
@@ -53,6 +110,21 @@ def test_tolerance_stops_the_sampling():
     poor = ritz.trace(a, rtol=1e-9, samples=20)
     assert poor.status is Status.max_iterations
     assert poor.info == 20
+    # What only the exact trace can meet is met by it.
+    exact = ritz.trace(a, rtol=1e-9)
+    assert exact.converged
+    assert exact.method == "exact"
+    assert exact.stderr == 0.0
+
+
+def test_rank_and_zero():
+    rng = np.random.default_rng(0)
+    b = rng.standard_normal((200, 4))
+    for method in METHODS:
+        est = ritz.trace(b @ b.T, method=method, max_products=60)
+        np.testing.assert_allclose(est.value, np.sum(b**2), rtol=1e-12)
+        assert est.stderr <= 1e-12 * est.value
+        assert ritz.trace(np.zeros((200, 200)), method=method).value == 0.0
 
 
 def test_counts_and_budget():
@@ -60,14 +132,35 @@ def test_counts_and_budget():
     A = ritz.LinearOperator((200, 200), c.matvec)
     est = ritz.trace(A, samples=30, max_products=12)
     assert est.status is Status.max_products
-    assert est.products == (c.matvecs, 0, 0)
-    assert c.matvecs == 12
+    assert est.products.total == c.matvecs == 12
+    for method in ("auto", *METHODS):
+        c.matvecs = 0
+        est = ritz.trace(A, method=method, max_products=41)
+        assert est.converged
+        assert 39 <= est.products.total == c.matvecs <= 41
+
+
+def test_block_products():
+    a = symmetric(POWER)
+    widths = []
+
+    def matmat(X):
+        widths.append(X.shape[1])
+        return a @ X
+
+    A = ritz.LinearOperator(a.shape, matmat=matmat)
+    est = ritz.trace(A, method="xtrace", max_products=48)
+    assert widths == [8, 8, 8, 8, 8, 8]
+    assert est.products == (0, 0, 48)
 
 
 def test_seeds():
     a = symmetric(np.linspace(0, 1, 200))
     assert ritz.trace(a).value == ritz.trace(a).value
     assert ritz.trace(a).value != ritz.trace(a, seed=1).value
+    for method in METHODS:
+        assert ritz.trace(a, method=method).value == ritz.trace(a, method=method).value
+        assert ritz.trace(a, method=method).value != ritz.trace(a, method=method, seed=1).value
 
 
 def test_nonfinite_and_empty():
@@ -75,3 +168,121 @@ def test_nonfinite_and_empty():
     empty = ritz.trace(np.zeros((0, 0)))
     assert empty.converged
     assert empty.value == 0.0
+
+
+def test_not_positive():
+    a = symmetric(np.linspace(-1, 1, 200))
+    assert ritz.trace(a, method="xnystrace").status is Status.negative_curvature
+
+
+def test_framework_operators():
+    torch = pytest.importorskip("torch")
+    jax = pytest.importorskip("jax")
+    a = symmetric(POWER)
+    for array, dtype in ((torch.from_numpy(a), torch.float64), (jax.numpy.asarray(a, "f4"), "f4")):
+        kind = type(array)
+
+        def matvec(v, array=array, kind=kind):
+            assert isinstance(v, kind)
+            return array @ v
+
+        framework = "torch" if kind is torch.Tensor else "jax"
+        A = ritz.LinearOperator(a.shape, matvec, dtype=dtype, framework=framework)
+        for method in ("hutchinson", *METHODS):
+            est = ritz.trace(A, method=method, max_products=48)
+            assert abs(est.value - POWER.sum()) <= 4 * est.stderr
+
+
+def test_tree_operators():
+    w = {"a": np.arange(1.0, 61.0), "b": np.arange(1.0, 61.0).reshape(6, 10)}
+    A = ritz.LinearOperator((120, 120), lambda v: 2 * v, symmetric=True, domain=w)
+    est = ritz.trace(A, max_products=20)
+    np.testing.assert_allclose(est.value, 240, rtol=1e-12)
+
+
+def test_callback_and_timeout():
+    a = symmetric(POWER)
+    seen = []
+    est = ritz.trace(a, method="xtrace", max_products=96, callback=seen.append)
+    assert [now.products.total for now in seen] == [16, 32, 64, 96]
+    assert seen[-1].residual == est.stderr
+    assert seen[-1].objective == est.value
+
+    def stop(now):
+        return now.products.total >= 32
+
+    est = ritz.trace(a, method="xtrace", max_products=96, callback=stop)
+    assert est.status is Status.stopped
+    assert est.products.total == 32
+    assert ritz.trace(a, max_products=96, timeout=0.0).status is Status.timeout
+
+
+def test_path_and_plot():
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    a = symmetric(POWER)
+    for method, count in (("xtrace", 3), ("hutchinson", 8)):
+        est = ritz.trace(a, method=method, max_products=64, history=True)
+        products, values, errors = est.path
+        assert len(products) == len(values) == len(errors) == count
+        assert products[-1] == 64
+        assert values[-1] == est.value
+        assert errors[-1] == est.stderr
+        left, right = est.plot()
+        assert left.get_xlabel() == right.get_xlabel() == "products"
+        assert right.get_yscale() == "log"
+        plt.close("all")
+    with pytest.raises(ValueError, match="history=True"):
+        ritz.trace(a).plot()
+    assert "path" not in repr(est)
+
+
+def test_checkpoint(tmp_path):
+    a = symmetric(POWER)
+    path = tmp_path / "trace.checkpoint"
+    options = {"method": "xtrace", "max_products": 200, "checkpoint": path, "checkpoint_every": 0.0}
+    whole = ritz.trace(a, method="xtrace", max_products=200)
+
+    def die(now):
+        if now.products.total >= 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ritz.trace(a, callback=die, **options)
+    assert path.exists()
+    c = Counting(a)
+    A = ritz.LinearOperator(a.shape, c.matvec)
+    est = ritz.trace(A, **options)
+    assert (est.value, est.stderr) == (whole.value, whole.stderr)
+    assert est.products.total == 200
+    assert c.matvecs <= 136
+    assert not path.exists()
+
+
+def test_workspace():
+    a = symmetric(POWER)
+    memory = ritz.Workspace("trace", 300)
+    first = ritz.trace(a, workspace=memory, max_products=60)
+    size = memory.bytes
+    assert ritz.trace(a, workspace=memory, max_products=60).value == first.value
+    assert memory.bytes == size
+
+
+def test_bad_input():
+    a = np.eye(50)
+    with pytest.raises(ValueError, match="method"):
+        ritz.trace(a, method="hutch")
+    with pytest.raises(ValueError, match="samples"):
+        ritz.trace(a, samples=1)
+    with pytest.raises(ValueError, match="rtol"):
+        ritz.trace(a, rtol=-1.0)
+    with pytest.raises(ValueError, match="square"):
+        ritz.trace(np.ones((3, 4)))
+    with pytest.raises(ValueError, match="max_products"):
+        ritz.trace(a, max_products=0)
+    with pytest.raises(ValueError, match="samples is 6"):
+        ritz.trace(a, method="xtrace", samples=6)
+    A = ritz.LinearOperator((50, 50), lambda v: v, symmetric=False)
+    with pytest.raises(ValueError, match="self-adjoint"):
+        ritz.trace(A, positive=True)

@@ -459,6 +459,7 @@ class Curvature(LinearOperator):
             Of the estimate.
         """
         from ritz.curvature import diagonal
+        from ritz.functions.diagonal import diagonal as estimated
 
         if method not in ("auto", "exact", "xdiag"):
             raise ValueError(f'method is {method!r}; pass "auto", "exact" or "xdiag"')
@@ -471,7 +472,7 @@ class Curvature(LinearOperator):
         if exact and method != "xdiag":
             flat = diagonal.exact_diagonal(self._sum)  # type: ignore[arg-type]
         else:
-            flat = diagonal.xdiag(self, products, seed=seed).value
+            flat = estimated(self, method="xdiag", max_products=products, seed=seed).value
         return self._sum.structure.unflatten(flat)
 
     # ----------------------------------------------------------------------------------- blocks

@@ -93,7 +93,7 @@ class SampleGradients:
                 raise ValueError(
                     "the gradients of single samples do not add up to that of the batch: the "
                     "model mixes samples, or they are not along the first axis of its inputs; the "
-                    "exact diagonal needs independent samples: use ritz.curvature.diagonal.xdiag"
+                    "exact diagonal needs independent samples: use ritz.diagonal"
                 )
 
 

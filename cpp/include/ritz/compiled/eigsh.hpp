@@ -8,9 +8,13 @@
 namespace ritz::compiled {
 
 template <Field T>
-RITZ_API EigshOutcome eigsh(HostSpace<T>& space, const OperatorRef<T>& A, std::span<double> values,
-                            std::span<double> residuals, BlockView<T> vectors,
-                            EigshWorkspace<HostSpace<T>>& ws, const EigshOptions& opt,
-                            const Monitor& monitor);
+using HermitianProblem = ritz::HermitianProblem<T, OperatorRef<T>, OptionalOperator<T>,
+                                                OptionalOperator<T>, OptionalOperator<T>>;
+
+template <Field T>
+RITZ_API EigshOutcome eigsh(HostSpace<T>& space, const HermitianProblem<T>& problem,
+                            const EigshResults<T>& results, EigshWorkspace<HostSpace<T>>& ws,
+                            const EigshOptions& opt, const Monitor& monitor,
+                            const Checkpoint& checkpoint);
 
 }  // namespace ritz::compiled

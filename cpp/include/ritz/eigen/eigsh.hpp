@@ -1,269 +1,396 @@
-// A few extreme eigenpairs of a Hermitian operator: thick-restart Lanczos with full
-// reorthogonalisation. Wu, Simon: Thick-restart Lanczos method for large symmetric eigenvalue
-// problems. SIAM J. Matrix Anal. Appl. 22, 2000.
+// A few eigenpairs of a Hermitian operator: thick-restart block Lanczos with full
+// reorthogonalisation, locking, and deflation of known vectors.
+//
+// Wu, Simon: Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix
+// Anal. Appl. 22, 2000. Locking: Stathopoulos: Nearly optimal preconditioned methods for Hermitian
+// eigenproblems under limited memory. Part I. SIAM J. Sci. Comput. 29, 2007.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <numeric>
+#include <cstdio>
 #include <optional>
-#include <vector>
+#include <string>
 
+#include "ritz/core/checkpoint.hpp"
 #include "ritz/core/error.hpp"
 #include "ritz/core/monitor.hpp"
 #include "ritz/dense/eigh.hpp"
-#include "ritz/krylov/lanczos.hpp"
+#include "ritz/eigen/lanczos_basis.hpp"
+#include "ritz/eigen/rayleigh_ritz.hpp"
+#include "ritz/eigen/ritz_pairs.hpp"
+#include "ritz/eigen/which.hpp"
 
 namespace ritz {
 
-enum class Which : int {
-  largest = 0,    ///< "LA"
-  smallest = 1,   ///< "SA"
-  magnitude = 2,  ///< "LM"
-};
-
 struct EigshOptions {
   Index k = 6;                     ///< eigenpairs wanted, as SciPy
-  Which which = Which::magnitude;  ///< as SciPy
-  Index ncv = 0;                   ///< basis vectors; 0 means max(2k + 1, 20), as SciPy
+  Which which = Which::magnitude;  ///< as SciPy; of 1/(λ − σ) where there is a solve
+  Index ncv = 0;                   ///< basis vectors; 0 means `default_ncv`
+  Index max_basis = 0;             ///< at most this many basis vectors; 0 means no limit
+  Index block_size = 1;            ///< eigenvalues of this multiplicity are found for certain
   Index max_restarts = 0;          ///< 0 means 10 n, as SciPy
-  double tol = 0.0;                ///< ‖Av − θv‖ ≤ tol ‖A‖; 0 means what the precision allows
-  bool warm_start = false;         ///< column 0 of the vectors holds a first guess
+  double tol = 0.0;                ///< residuals ≤ tol ‖A‖; 0 means what the precision allows
+  bool interior = false;           ///< those nearest sigma, without a solve: harmonic Ritz values
   bool verify = true;              ///< evaluate the k residuals: k products
-  RandomKey seed = {};             ///< of the starting vector, and of new ones after a breakdown
-};
+  RandomKey seed = {};             ///< of the starting vectors, and of new ones
 
-struct EigshOutcome : Outcome {
-  Index restarts = 0;
-  Index found = 0;      ///< pairs returned: k, or fewer if the run was stopped early
-  Index converged = 0;  ///< pairs that meet the tolerance
-  double norm_a = 0.0;  ///< largest |θ| seen: a lower bound of ‖A‖
-};
-
-template <Space S>
-struct EigshWorkspace {
-  using T = typename S::Value;
-
-  void prepare(S& space, Index n, Index m) {
-    const auto size = static_cast<std::size_t>(m);
-    arena.begin(space, Arena<S>::padded(n) * (m + 1) +
-                           2 * Arena<S>::padded(Arena<S>::slot_elements(m + 1)));
-    V = arena.block(n, m + 1);
-    h = arena.slots(m + 1);
-    g = arena.slots(m + 1);
-    projected.resize(size * size);
-    ritz_vectors.resize(size * size);
-    selected.resize(size * size);
-    values.resize(size);
-    order.resize(size);
+  template <class F>
+  void visit(F f) {
+    f("k", k);
+    f("ncv", ncv);
+    f("max_basis", max_basis);
+    f("block_size", block_size);
+    f("max_restarts", max_restarts);
+    f("tol", tol);
+    f("interior", interior);
+    f("verify", verify);
   }
-  std::size_t bytes() const { return arena.bytes(); }
-
-  Arena<S> arena;
-  BlockView<T> V;
-  std::span<WideOf<T>> h, g;
-  std::vector<double> projected, ritz_vectors, values;
-  std::vector<WideOf<T>> selected;
-  std::vector<Index> order;
 };
 
-/// Ritz values (ascending) into `values`, residual norms ‖Av − θv‖ into `residuals`, Ritz vectors
-/// into `vectors`. By Weyl's bound an eigenvalue lies within the residual norm of each value.
-/// Cost: one product and (3j + 6) n of traffic a step, a restart every ncv − kept steps.
+/// Basis vectors by default: some more than SciPy's max(2k + 1, 20), which for ten pairs of a
+/// Laplacian saves a quarter of the products; three blocks more for blocks.
+constexpr Index default_ncv(Index k, Index block) {
+  return std::max<Index>(2 * k + 10, 20) + 3 * (block - 1);
+}
+
+template <Space S, class Problem>
+class EigshRun {
+ public:
+  using T = typename S::Value;
+  using Wide = WideOf<T>;
+  using Basis = LanczosBasis<S, Problem>;
+  static constexpr double kEps = Basis::kEps;
+
+  EigshRun(S& space, const Problem& problem, EigshWorkspace<S>& ws, const EigshOptions& opt,
+           const Monitor& monitor, Checkpoint& checkpoint)
+      : problem_(problem),
+        ws_(ws),
+        opt_(opt),
+        monitor_(monitor),
+        checkpoint_(checkpoint),
+        block_(std::max(opt.block_size, std::max<Index>(problem.start.cols, 1))),
+        m_(basis_size()),
+        max_restarts_(opt.max_restarts > 0 ? opt.max_restarts : 10 * problem.size()),
+        // Rounding in the basis and its restarts leaves residuals of 10 to 30 eps ‖A‖, of harmonic
+        // restarts, which are many, some hundred. Half of this is left to what the estimates know
+        // nothing of.
+        tol_(std::max(opt.tol, (opt.interior ? 512.0 : 64.0) * kEps)),
+        basis_((ws.prepare(space, problem.size(), m_, block_, problem.deflate.cols,
+                           problem.weighted()),
+                space),
+               ws, problem, m_, block_, opt.seed),
+        ritz_(ws, basis_.projected, opt.which, opt.interior, problem.sigma) {}
+
+  EigshOutcome run(const EigshResults<T>& results) {
+    if (!begin()) return failed();
+    for (;;) {
+      if (!cycle()) return failed();
+      const bool whole = basis_.shape.size == basis_.room();
+      const bool done = progress_.converged == opt_.k;
+      if (done && worth_looking()) {
+        if (!look()) return failed();
+        if (!progress_.looked) continue;  // something had been missed
+      }
+      if (done || stop_ || whole || progress_.restarts == max_restarts_) break;
+      if (!restart()) return failed();
+      ++progress_.restarts;
+      save();
+    }
+    return finish(results);
+  }
+
+ private:
+  /// What a checkpoint keeps beside the vectors, T and the residual estimates.
+  struct Progress {
+    LanczosShape shape;
+    Counts products;
+    Index others = 0, steps = 0, restarts = 0, converged = 0;
+    double residual = Iteration::kNone;  // the largest estimate among the wanted pairs
+    double largest = 0.0;                // |θ|
+    bool looked = false;
+  };
+
+  Index basis_size() const {
+    const Index n = problem_.size();
+    if (opt_.k < 1 || opt_.k > n) {
+      throw InvalidArgument("k is " + std::to_string(opt_.k) +
+                            "; pass 1 to n = " + std::to_string(n));
+    }
+    if (opt_.block_size < 1) throw InvalidArgument("block_size must be at least 1");
+    Index m = opt_.ncv > 0 ? opt_.ncv : default_ncv(opt_.k, block_);
+    if (opt_.max_basis > 0) m = std::min(m, opt_.max_basis);
+    m = std::min(n, m);
+    if (m < opt_.k + block_ && m < n) {
+      throw InvalidArgument("ncv is " + std::to_string(m) + "; pass at least k + 1 = " +
+                            std::to_string(opt_.k + 1) + ", for blocks k + block_size = " +
+                            std::to_string(opt_.k + block_));
+    }
+    return m;
+  }
+
+  double scale() const { return std::max(basis_.shape.norm, ritz_.largest()); }
+  /// The estimate at which a pair of value θ counts as converged. An error f of OP v = θ v is one
+  /// of (A − σM) f / θ for A: with a solve it is measured against |θ|.
+  double claim(double theta) const {
+    return 0.5 * tol_ * (problem_.inverted() ? std::abs(theta) : scale());
+  }
+
+  bool begin() {
+    progress_ = {};
+    std::fill(ws_.projected.begin(), ws_.projected.end(), Wide{});
+    if (checkpoint_ && checkpoint_.load(identity(), state())) {
+      basis_.resume(progress_.shape);
+      basis_.op.products = progress_.products;
+      basis_.op.others = progress_.others;
+      ritz_.resume(progress_.largest);
+      return true;
+    }
+    if (!basis_.deflate(problem_.deflate)) return false;
+    if (opt_.k > basis_.room()) {
+      throw InvalidArgument("k is " + std::to_string(opt_.k) + "; there are only " +
+                            std::to_string(basis_.room()) + " besides the deflated ones");
+    }
+    return basis_.start(problem_.start, block_);
+  }
+
+  /// Steps until the basis is full, the wanted pairs have converged, or the run is to stop; the
+  /// Ritz pairs of what there is. Looking at them on the way costs little and saves products.
+  bool cycle() {
+    auto& shape = basis_.shape;
+    const Index often = std::max<Index>(m_ / 10, 1);
+    Index unseen = 0;
+    bool fresh = false;
+    while (shape.width > 0 && shape.size + shape.width <= m_ && !stop_) {
+      if (!step()) return false;
+      unseen += shape.width;
+      const bool first = progress_.restarts == 0 && problem_.start.cols > 0;
+      fresh = shape.size >= opt_.k && (first || (unseen >= often && promising()));
+      if (!fresh) continue;
+      unseen = 0;
+      extract();
+      if (progress_.converged == opt_.k) return true;
+    }
+    if (!fresh) extract();
+    return true;
+  }
+  /// Whether the pairs may converge before the basis is full.
+  bool promising() const {
+    return progress_.restarts == 0 || progress_.residual <= 1e4 * tol_ * scale();
+  }
+
+  bool step() {
+    ++progress_.steps;
+    if (!basis_.expand()) return false;
+    Iteration now;
+    now.iteration = progress_.steps;
+    now.products = basis_.op.products;
+    now.residual = progress_.residual;
+    now.clock = &clock_;
+    stop_ = monitor_.check(now);
+    return true;
+  }
+
+  /// Rayleigh-Ritz; how many of the wanted pairs have converged.
+  void extract() {
+    ritz_.extract(basis_.shape, opt_.k);
+    progress_.residual = 0.0;
+    progress_.converged = 0;
+    for (Index i = 0; i < std::min(opt_.k, basis_.shape.size); ++i) {
+      const Index at = ritz_.order(i);
+      progress_.residual = std::max(progress_.residual, ritz_.estimate(at));
+      if (ritz_.estimate(at) <= claim(ritz_.value(at))) ++progress_.converged;
+    }
+  }
+
+  bool restart() {
+    // Two fifths of the room go back to the process; converged pairs cost it nothing.
+    const Index most = std::min(m_ - block_, basis_.shape.size);
+    const Index keep = std::clamp((3 * m_ + 2 * progress_.converged) / 5, opt_.k, most);
+    // Locking drops what a pair has in T beside its value: all of them together stay far below
+    // the tolerance.
+    const double share = 4.0 * std::sqrt(static_cast<double>(opt_.k));
+    keep_only(keep, [&](double theta, double estimate) {
+      return !opt_.interior && share * estimate <= claim(theta);
+    });
+    // A loose tolerance ends a run before rounding has brought in the copies of a multiple
+    // eigenvalue; a part of what is tolerated does it in its place.
+    return !perturbs() || basis_.perturb(tol_ / 32.0);
+  }
+  bool perturbs() const { return tol_ > kLoose * kEps && !problem_.inverted() && !opt_.interior; }
+  static bool all(double, double) { return true; }
+  template <class Locks>
+  void keep_only(Index keep, const Locks& locks) {
+    auto& shape = basis_.shape;
+    const Index active = shape.size - shape.locked;
+    ritz_.choose(shape, keep, locks);
+    if (ritz_.rows_with_next()) {
+      basis_.combine(shape.locked, active + shape.width, ritz_.combination());
+      shape.size = keep;
+    } else {
+      basis_.combine(shape.locked, active, ritz_.combination());
+      basis_.shrink(keep);
+    }
+    ritz_.restart(shape);
+  }
+
+  /// A Krylov space holds one vector of each eigenspace, more only by rounding. Missing copies
+  /// matter if they are better than the last wanted value by more than the tolerance.
+  bool worth_looking() const {
+    if (opt_.interior || opt_.k <= block_ || basis_.shape.size == basis_.room() || stop_) {
+      return false;
+    }
+    const auto wanted = ritz_.wanted();
+    double most = improvement(wanted[0], wanted, opt_.which);
+    if (opt_.which == Which::both_ends) {
+      most = std::max(most, improvement(wanted[1], wanted, opt_.which));
+    }
+    return most > 2.0 * claim(wanted.back());
+  }
+
+  /// Looks for better pairs from random directions, orthogonal to all that were found. Ends when
+  /// the best of them is seen to be worse, at the latest when the basis is full; if one is better,
+  /// `looked` stays false and the run goes on.
+  bool look() {
+    auto& shape = basis_.shape;
+    locked_ = shape.locked;
+    keep_only(opt_.k, all);
+    progress_.looked = true;
+    if (!basis_.start({}, block_)) return false;
+    constexpr Index kLeast = 3;  // block steps before what they say is believed
+    for (Index steps = 1; shape.width > 0 && shape.size + shape.width <= m_ && !stop_; ++steps) {
+      if (!step()) return false;
+      const auto best = ritz_.best_active(shape);
+      if (best.improvement > claim(ritz_.wanted().back())) {
+        progress_.looked = false;
+        return true;
+      }
+      if (steps >= kLeast && best.improvement + best.estimate < 0.0) return true;
+    }
+    return true;
+  }
+
+  EigshOutcome failed() {
+    return end(basis_.indefinite() ? Status::indefinite_preconditioner : Status::nonfinite);
+  }
+  EigshOutcome end(Status status) {
+    EigshOutcome out;
+    out.status = status;
+    out.iterations = progress_.steps;
+    out.products = basis_.op.products;
+    out.preconditioner = basis_.op.others;
+    out.restarts = progress_.restarts;
+    out.norm_a = scale();
+    out.target = tol_ * out.norm_a;
+    out.residual = progress_.residual;
+    out.seconds = clock_.seconds();
+    return out;
+  }
+
+  EigshOutcome finish(const EigshResults<T>& results) {
+    const bool converged = progress_.converged == opt_.k;
+    if (!progress_.looked) {
+      locked_ = basis_.shape.locked;
+      keep_only(std::min(opt_.k, basis_.shape.size), all);
+    }
+    const Index found = progress_.looked ? opt_.k : basis_.shape.size;
+    const Status status = converged ? Status::converged : stop_.value_or(Status::max_iterations);
+    EigshOutcome out = end(status);
+    out.locked = locked_;
+    RitzPairs<S, Problem> pairs(basis_, ws_, problem_, found);
+    if (!pairs.write(results, opt_.verify, perturbs(), tol_, out)) {
+      out.found = out.converged = 0;
+      out.status = Status::nonfinite;
+    } else if (converged && out.converged < opt_.k) {
+      out.status = Status::precision_limit;
+    }
+    out.products = basis_.op.products;
+    out.preconditioner = basis_.op.others;
+    out.seconds = clock_.seconds();
+    if (out.status == Status::converged) checkpoint_.remove();
+    return out;
+  }
+
+  std::string identity() const {
+    std::string text = "eigsh";
+    const auto add = [&](const char* name, auto value) {
+      text += std::string(" ") + name + "=" + std::to_string(value);
+    };
+    add("bytes", sizeof(T));
+    add("complex", ComplexField<T>);
+    add("n", problem_.size());
+    add("k", opt_.k);
+    add("which", static_cast<int>(opt_.which));
+    add("ncv", m_);
+    add("block", block_);
+    add("deflate", problem_.deflate.cols);
+    add("v0", problem_.start.cols);
+    add("seed", opt_.seed.seed);
+    add("stream", opt_.seed.stream);
+    add("M", problem_.weighted());
+    add("OPinv", problem_.inverted());
+    add("interior", opt_.interior);
+    char numbers[64];
+    std::snprintf(numbers, sizeof numbers, " tol=%.17g sigma=%.17g", opt_.tol, problem_.sigma);
+    return text + numbers;
+  }
+  std::array<Checkpoint::Part, 5> state() {
+    const auto block = [](BlockView<T> V) {
+      return Checkpoint::Part(V.data, static_cast<std::size_t>(V.ld * V.cols) * sizeof(T));
+    };
+    return {Checkpoint::value(progress_), Checkpoint::Part(ws_.projected),
+            Checkpoint::Part(ws_.estimates), block(ws_.V), block(ws_.MV)};
+  }
+  void save() {
+    if (!checkpoint_.due()) return;
+    progress_.shape = basis_.shape;
+    progress_.products = basis_.op.products;
+    progress_.others = basis_.op.others;
+    progress_.largest = ritz_.largest();
+    checkpoint_.save(identity(), state());
+  }
+
+  static constexpr double kLoose = 1e4;  // tolerances in units of eps that rounding does not reach
+
+  const Problem& problem_;
+  EigshWorkspace<S>& ws_;
+  const EigshOptions& opt_;
+  const Monitor& monitor_;
+  Checkpoint& checkpoint_;
+  const Clock clock_;
+  Index block_, m_, max_restarts_;
+  double tol_;
+  Basis basis_;
+  RayleighRitz<S> ritz_;
+  Progress progress_;
+  std::optional<Status> stop_;
+  Index locked_ = 0;  // before the last pairs were taken out
+};
+
+/// The k wanted eigenpairs of a problem. Cost: one product a step (a solve where there is one) and
+/// (3 j + 6) n of traffic with j basis vectors, (ncv + k) n at a restart; k products to verify.
+/// What is guaranteed of copies of multiple eigenvalues: as many as block_size, provided that the
+/// start has them; more where they are better than the rest by what a cycle of ncv − k steps from
+/// a random direction resolves; others come in by rounding, as a rule before the run ends.
+template <Space S, class Problem>
+EigshOutcome eigsh(S& space, const Problem& problem, const EigshResults<typename S::Value>& results,
+                   EigshWorkspace<S>& ws, const EigshOptions& opt = {}, const Monitor& monitor = {},
+                   Checkpoint checkpoint = {}) {
+  problem.check();
+  check_tolerance("tol", opt.tol);
+  results.check(problem.size(), opt.k);
+  return EigshRun<S, Problem>(space, problem, ws, opt, monitor, checkpoint).run(results);
+}
+
+/// The same for A x = λ x.
 template <Space S, LinearOperator<typename S::Value> A>
-EigshOutcome eigsh(S& space, const A& op, std::span<double> values, std::span<double> residuals,
+EigshOutcome eigsh(S& space, const A& a, std::span<double> values, std::span<double> residuals,
                    BlockView<typename S::Value> vectors, EigshWorkspace<S>& ws,
                    const EigshOptions& opt = {}, const Monitor& monitor = {}) {
-  using T = typename S::Value;
-  if (op.rows() != op.cols()) throw InvalidArgument("A must be square: eigsh needs a Hermitian A");
-  const Index n = op.rows();
-  if (opt.k < 1 || opt.k > n) {
-    throw InvalidArgument("k is " + std::to_string(opt.k) + "; pass 1 to n = " + std::to_string(n));
-  }
-  const Index k = opt.k;
-  const Index m = std::min(n, opt.ncv > 0 ? opt.ncv : std::max<Index>(2 * k + 1, 20));
-  if (m < k + 1 && m < n) {
-    throw InvalidArgument("ncv is " + std::to_string(opt.ncv) +
-                          "; pass at least k + 1 = " + std::to_string(k + 1));
-  }
-  check_tolerance("tol", opt.tol);
-  check_size("vectors", vectors.rows, n);
-  for (const auto& [what, came] : {std::pair{"values", static_cast<Index>(values.size())},
-                                   {"residuals", static_cast<Index>(residuals.size())},
-                                   {"vectors", vectors.cols}}) {
-    if (came < k) {
-      throw InvalidArgument(std::string(what) + " has room for " + std::to_string(came) +
-                            "; k = " + std::to_string(k) + " are wanted");
-    }
-  }
-
-  const Clock clock;
-  ws.prepare(space, n, m);
-  auto& V = ws.V;
-  const BlockView<double> T_{ws.projected.data(), m, m, m}, Y{ws.ritz_vectors.data(), m, m, m};
-  Counted A_(op);
-  EigshOutcome out;
-  // Rounding in the basis and its restarts leaves residuals of 10 to 30 eps ‖A‖: 64 is attainable.
-  constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
-  const double tol = std::max(opt.tol, 64.0 * kEps);
-  const Index max_restarts = opt.max_restarts > 0 ? opt.max_restarts : 10 * n;
-
-  const auto finish = [&](Status status, Index steps) {
-    out.status = status;
-    out.iterations = steps;
-    out.products = A_.counts;
-    out.seconds = clock.seconds();
-    return out;
-  };
-  // The wanted Ritz pairs, best first.
-  const auto sort = [&](Index size) {
-    std::iota(ws.order.begin(), ws.order.begin() + size, Index{0});
-    const auto key = [&](Index i) {
-      const double theta = ws.values[static_cast<std::size_t>(i)];
-      return opt.which == Which::largest    ? -theta
-             : opt.which == Which::smallest ? theta
-                                            : -std::abs(theta);
-    };
-    // Ties by position: as stable_sort, which would allocate.
-    std::sort(ws.order.begin(), ws.order.begin() + size,
-              [&](Index i, Index j) { return key(i) < key(j) || (key(i) == key(j) && i < j); });
-  };
-
-  // yᵀTy / yᵀy in extended precision. The small eigensolver errs by an ulp, at every restart with
-  // the same sign, so that after hundreds of them its own eigenvalues would be wrong by hundreds.
-  const auto rayleigh_quotient = [&](Index column, Index size) {
-    long double above = 0.0L, below = 0.0L;
-    for (Index j = 0; j < size; ++j) {
-      const long double y = Y(j, column);
-      long double Ty = 0.0L;
-      for (Index i = 0; i < size; ++i) Ty += static_cast<long double>(T_(i, j)) * Y(i, column);
-      above += y * Ty;
-      below += y * y;
-    }
-    return static_cast<double>(above / below);
-  };
-
-  std::uint64_t stream = opt.seed.stream;
-  double norm0 = 0.0;
-  if (opt.warm_start) {
-    space.copy(vectors.column(0), V.column(0));
-    norm0 = std::sqrt(space.read(space.norm2(V.column(0))));
-    if (norm0 > 0.0) space.scale(1.0 / norm0, V.column(0));
-  }
-  if (!(norm0 > 0.0)) {
-    random_orthonormal(space, {opt.seed.seed, stream++}, V.columns(0, 0), V.column(0), ws.h, ws.g);
-  }
-  std::fill(ws.projected.begin(), ws.projected.end(), 0.0);
-
-  Index kept = 0, steps = 0, size = m;
-  double beta = 0.0;
-  std::optional<Status> stop;
-  for (;; ++out.restarts) {
-    for (Index j = kept; j < m && !stop; ++j) {
-      const LanczosStep step = lanczos_step(space, A_, V, j, ws.h, ws.g);
-      ++steps;
-      if (!std::isfinite(step.alpha) || !std::isfinite(step.beta)) {
-        out.found = out.converged = 0;
-        return finish(Status::nonfinite, steps);
-      }
-      size = j + 1;
-      beta = step.beta;
-      T_(j, j) = step.alpha;
-      out.norm_a = std::max(out.norm_a, std::hypot(step.alpha, beta));
-      if (beta <= kEps * out.norm_a || size == n) {
-        // The Krylov space is invariant: go on from a new direction, so that eigenvalues that the
-        // start could not see, multiple ones above all, are found too.
-        beta = 0.0;
-        if (size < n) {
-          random_orthonormal(space, {opt.seed.seed, stream++}, V.columns(0, size), V.column(size),
-                             ws.h, ws.g);
-        }
-      }
-      if (size < m) T_(size, j) = T_(j, size) = beta;
-
-      Iteration now;
-      now.iteration = steps;
-      now.products = A_.counts;
-      now.residual = out.residual;
-      now.clock = &clock;
-      stop = monitor.check(now);
-    }
-
-    // Rayleigh-Ritz; the residual of pair i is β times the last entry of its vector.
-    const BlockView<double> Y_ = Y.leading(size);
-    std::copy(ws.projected.begin(), ws.projected.end(), ws.ritz_vectors.begin());
-    dense::eigh(Y_, std::span(ws.values).first(static_cast<std::size_t>(size)));
-    sort(size);
-    out.norm_a = std::max({out.norm_a, std::abs(ws.values[0]),
-                           std::abs(ws.values[static_cast<std::size_t>(size - 1)])});
-    out.target = tol * out.norm_a;
-    out.residual = 0.0;
-    out.converged = 0;
-    out.found = std::min(k, size);
-    for (Index i = 0; i < out.found; ++i) {
-      const double residual = std::abs(beta * Y_(size - 1, ws.order[static_cast<std::size_t>(i)]));
-      out.residual = std::max(out.residual, residual);
-      // Half of the least tolerance is left to rounding, which this estimate knows nothing of.
-      if (residual <= out.target - 32.0 * kEps * out.norm_a) ++out.converged;
-    }
-
-    const bool last = out.converged == k || stop || size == n || out.restarts == max_restarts;
-    const Index keep = last ? out.found : std::clamp((3 * m + 2 * out.converged) / 5, k, m - 1);
-    for (Index i = 0; i < keep; ++i) {
-      const Index from = ws.order[static_cast<std::size_t>(i)];
-      ws.values[static_cast<std::size_t>(from)] = rayleigh_quotient(from, size);
-    }
-    if (last) {  // ascending, as SciPy
-      std::sort(ws.order.begin(), ws.order.begin() + keep, [&](Index i, Index j) {
-        return ws.values[static_cast<std::size_t>(i)] < ws.values[static_cast<std::size_t>(j)];
-      });
-    }
-    for (Index i = 0; i < keep; ++i) {
-      const Index from = ws.order[static_cast<std::size_t>(i)];
-      for (Index row = 0; row < size; ++row) {
-        ws.selected[static_cast<std::size_t>(row + i * m)] = Y_(row, from);
-      }
-    }
-    space.combine(V.columns(0, size), {ws.selected.data(), size, keep, m});
-    if (last) break;
-
-    // Restart: T = diag(θ) bordered by β times the last entries of the Ritz vectors.
-    space.copy(V.column(m), V.column(keep));
-    std::fill(ws.projected.begin(), ws.projected.end(), 0.0);
-    for (Index i = 0; i < keep; ++i) {
-      const Index from = ws.order[static_cast<std::size_t>(i)];
-      T_(i, i) = ws.values[static_cast<std::size_t>(from)];
-      T_(i, keep) = T_(keep, i) = beta * Y_(m - 1, from);
-    }
-    kept = keep;
-  }
-
-  Status status = Status::converged;
-  if (out.converged < k) status = stop.value_or(Status::max_iterations);
-  out.residual = 0.0;
-  out.converged = 0;
-  for (Index i = 0; i < out.found; ++i) {
-    const auto at = static_cast<std::size_t>(i);
-    const Index from = ws.order[at];
-    values[at] = ws.values[static_cast<std::size_t>(from)];
-    space.copy(V.column(i), vectors.column(i));
-    space.scale(1.0 / std::sqrt(space.read(space.norm2(vectors.column(i)))), vectors.column(i));
-    residuals[at] = std::abs(beta * Y(size - 1, from));
-    if (opt.verify) {
-      const VectorView<T> w = V.column(m);
-      A_.apply(vectors.column(i), w);
-      residuals[at] = std::sqrt(space.read(space.axpy_norm2(-values[at], vectors.column(i), w)));
-    }
-    if (!std::isfinite(residuals[at])) {
-      out.found = out.converged = 0;
-      return finish(Status::nonfinite, steps);
-    }
-    out.residual = std::max(out.residual, residuals[at]);
-    if (residuals[at] <= out.target) ++out.converged;
-  }
-  out.verified = opt.verify;
-  if (status == Status::converged && out.converged < k) status = Status::precision_limit;
-  return finish(status, steps);
+  const HermitianProblem<typename S::Value, A> problem{a};
+  return eigsh(space, problem, EigshResults<typename S::Value>{values, residuals, {}, vectors}, ws,
+               opt, monitor);
 }
 
 }  // namespace ritz

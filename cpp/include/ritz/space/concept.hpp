@@ -55,6 +55,7 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   combine(V, S)               the first S.cols columns of V become V S; S is on the host
 ///   multiply(d, x, y)           y = d ∘ x
 ///   multiply_add(a, d, x, y)    y = y + a d ∘ x
+///   multiply_add_conjugate(a, d, x, y)   y = y + a d ∘ x̄
 ///   add_squares(a, x, y)        y = y + a |x|²  (elementwise)
 ///   reciprocal(x, y)            y = 1 / x, and 1 where x = 0
 ///   cast(x, y)                  y = x in the other precision of the same field
@@ -102,6 +103,7 @@ concept Space =
       s.combine(V, small);
       s.multiply(cx, cx, x);
       s.multiply_add(a, cx, cx, x);
+      s.multiply_add_conjugate(a, cx, cx, x);
       s.add_squares(a, cx, x);
       s.reciprocal(cx, x);
       s.random_signs(key, x);

@@ -198,6 +198,18 @@ class HostSpace {
       kernels_->multiply_add(n, a, d.data + i, x.data + i, y.data + i);
     });
   }
+  void multiply_add_conjugate(Coefficient a, VectorView<const T> d, VectorView<const T> x,
+                              VectorView<T> y) {
+    if constexpr (!ComplexField<T>) {
+      multiply_add(a, d, x, y);
+    } else {
+      each_block(x.size, [&](Index first, Index n) {
+        for (Index i = first; i < first + n; ++i) {
+          y[i] = static_cast<T>(Scalar(y[i]) + a * Scalar(d[i]) * conjugate(Scalar(x[i])));
+        }
+      });
+    }
+  }
   void add_squares(Coefficient a, VectorView<const T> x, VectorView<T> y) {
     each_block(x.size,
                [&](Index i, Index n) { kernels_->add_squares(n, a, x.data + i, y.data + i); });
@@ -221,9 +233,8 @@ class HostSpace {
     each_block(x.size, [&](Index i, Index n) { kernels_->random_uniform(key, i, n, x.data + i); });
   }
   void random_normal(RandomKey key, VectorView<T> x) {
-    each_block(x.size, [&](Index i, Index n) {
-      philox::normals(key.seed, key.stream, i, n, x.data + i);
-    });
+    each_block(x.size,
+               [&](Index i, Index n) { philox::normals(key.seed, key.stream, i, n, x.data + i); });
   }
 
  private:

@@ -159,6 +159,12 @@ class ReferenceSpace {
   void multiply_add(Coefficient a, VectorView<const T> d, VectorView<const T> x, VectorView<T> y) {
     for (Index i = 0; i < x.size; ++i) y[i] = narrow(wide(y[i]) + a * wide(d[i]) * wide(x[i]));
   }
+  void multiply_add_conjugate(Coefficient a, VectorView<const T> d, VectorView<const T> x,
+                              VectorView<T> y) {
+    for (Index i = 0; i < x.size; ++i) {
+      y[i] = narrow(wide(y[i]) + a * wide(d[i]) * conjugate(wide(x[i])));
+    }
+  }
   void add_squares(Coefficient a, VectorView<const T> x, VectorView<T> y) {
     for (Index i = 0; i < x.size; ++i) {
       y[i] = narrow(wide(y[i]) + a * wide(x[i]) * conjugate(wide(x[i])));

@@ -1,11 +1,4 @@
-"""The linear solvers of `scipy.sparse.linalg` under their own signatures: change one import.
-
-    import ritz.scipy as spla   # instead of: import scipy.sparse.linalg as spla
-
-Arguments, defaults, callbacks and return values are SciPy's. What differs is what success means:
-info 0 (or istop 1, 2) is returned only if the residual that SciPy's documentation speaks of was
-evaluated and meets its bound.
-"""
+"""The linear solvers of `scipy.sparse.linalg` under their own signatures."""
 
 from __future__ import annotations
 
