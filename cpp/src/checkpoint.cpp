@@ -23,8 +23,8 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
   throw std::system_error(errno, std::generic_category(), what + " " + path);
 }
 
-// The file: this line, a number that shows the byte order of the machine, the length and the text of
-// the identity, each part after its length, and the checksum of all parts.
+// The file: this line, a number that shows the byte order of the machine, the length and the text
+// of the identity, each part after its length, and the checksum of all parts.
 constexpr char kMagic[] = "ritz checkpoint 1\n";
 constexpr std::uint64_t kByteOrder = 0x0102030405060708;
 

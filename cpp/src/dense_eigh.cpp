@@ -45,9 +45,8 @@ void eigh_tridiagonal(std::span<const double> diagonal, std::span<const double> 
 }
 
 template <class W>
-void harmonic_pairs(BlockView<const W> G, double sigma, BlockView<W> Z,
-                    std::span<double> distances, std::span<double> values,
-                    std::span<double> residuals) {
+void harmonic_pairs(BlockView<const W> G, double sigma, BlockView<W> Z, std::span<double> distances,
+                    std::span<double> values, std::span<double> residuals) {
   const Index n = G.cols;
   Matrix<W> shifted = map(G);
   shifted.diagonal().array() -= sigma;

@@ -3,8 +3,6 @@
 #include "dense_map.hpp"
 
 #include <Eigen/Eigenvalues>
-#include <Eigen/LU>
-#include <Eigen/QR>
 
 #include <algorithm>
 #include <cmath>
@@ -79,32 +77,106 @@ void split(BlockView<W> T, BlockView<W> Q, Index j) {
   }
 }
 
+/// Solves K x = b of at most four equations by elimination with complete pivoting; x overwrites b.
+/// A pivot of zero counts as rounding.
+template <class R>
+void solve_small(R (&K)[4][4], R (&b)[4], Index n) {
+  Index order[4] = {0, 1, 2, 3};  // of the unknowns
+  R largest(0);
+  for (Index k = 0; k < n; ++k) {
+    Index row = k, col = k;
+    for (Index i = k; i < n; ++i) {
+      for (Index j = k; j < n; ++j) {
+        if (std::abs(K[i][j]) > std::abs(K[row][col])) row = i, col = j;
+      }
+    }
+    std::swap(K[k], K[row]);
+    std::swap(b[k], b[row]);
+    for (Index i = 0; i < n; ++i) std::swap(K[i][k], K[i][col]);
+    std::swap(order[k], order[col]);
+    largest = std::max(largest, std::abs(K[k][k]));
+    const R least =
+        std::max(std::numeric_limits<R>::epsilon() * largest, std::numeric_limits<R>::min());
+    if (!(std::abs(K[k][k]) > least)) K[k][k] = least;
+    for (Index i = k + 1; i < n; ++i) {
+      const R factor = K[i][k] / K[k][k];
+      for (Index j = k; j < n; ++j) K[i][j] -= factor * K[k][j];
+      b[i] -= factor * b[k];
+    }
+  }
+  R x[4] = {};
+  for (Index k = n; k-- > 0;) {
+    for (Index j = k + 1; j < n; ++j) b[k] -= K[k][j] * x[order[j]];
+    x[order[k]] = b[k] / K[k][k];
+  }
+  std::copy_n(x, n, b);
+}
+
+/// The first `cols` columns of M become orthonormal; the others complete the basis. M has at most
+/// four rows, and columns that are far from dependent once the first ones are taken out of them.
+template <class W>
+void complete_basis(Matrix<W>& M, Index cols) {
+  const Index n = M.rows();
+  for (Index j = 0; j < n; ++j) {
+    Index unit = 0;
+    if (j >= cols) {  // the unit vector that the columns before leave most of
+      Real<W> least(2);
+      for (Index i = 0; i < n; ++i) {
+        Real<W> taken(0);
+        for (Index l = 0; l < j; ++l) taken += std::norm(M(i, l));
+        if (taken < least) {
+          least = taken;
+          unit = i;
+        }
+      }
+      for (Index i = 0; i < n; ++i) M(i, j) = W(i == unit ? 1 : 0);
+    }
+    for (int pass = 0; pass < 3; ++pass) {
+      for (Index l = 0; l < j; ++l) {
+        W dot(0);
+        for (Index i = 0; i < n; ++i) dot += Eigen::numext::conj(M(i, l)) * M(i, j);
+        for (Index i = 0; i < n; ++i) M(i, j) -= dot * M(i, l);
+      }
+      Real<W> norm(0);
+      for (Index i = 0; i < n; ++i) norm = std::hypot(norm, std::abs(M(i, j)));
+      for (Index i = 0; i < n; ++i) M(i, j) /= norm;
+    }
+  }
+}
+
 /// An orthonormal basis whose first q columns span the invariant subspace of D = (A B; 0 C) that
 /// belongs to C, of q rows: of (X; I) with A X − X C = −B.
 template <class W>
 Matrix<W> leading_basis(const Matrix<W>& D, Index q) {
   const Index p = D.rows() - q;
-  Matrix<W> M(p + q, q);
+  Matrix<W> M(p + q, p + q);
+  M.setZero();
   if (p == 1 && q == 1) {
-    M << D(0, 1), D(1, 1) - D(0, 0);  // the division is left out: C may be close to A
-  } else {
-    Matrix<W> K = Matrix<W>::Zero(p * q, p * q);
+    M(0, 0) = D(0, 1);  // the division is left out: C may be close to A
+    M(1, 0) = D(1, 1) - D(0, 0);
+  } else if constexpr (kReal<W>) {
+    W K[4][4] = {}, b[4] = {};  // unknown X(i, j) at i + j p
     for (Index j = 0; j < q; ++j) {
-      K.block(j * p, j * p, p, p) = D.topLeftCorner(p, p);
-      for (Index i = 0; i < q; ++i)
-        K.block(j * p, i * p, p, p).diagonal().array() -= D(p + i, p + j);
+      for (Index i = 0; i < p; ++i) {
+        b[i + j * p] = -D(i, p + j);
+        for (Index l = 0; l < p; ++l) K[i + j * p][l + j * p] += D(i, l);
+        for (Index l = 0; l < q; ++l) K[i + j * p][i + l * p] -= D(p + l, p + j);
+      }
     }
-    const Matrix<W> B = D.topRightCorner(p, q);
-    const Eigen::Matrix<W, Eigen::Dynamic, 1> x = K.fullPivLu().solve(
-        -Eigen::Map<const Eigen::Matrix<W, Eigen::Dynamic, 1>>(B.data(), p * q));
-    M.topRows(p) = Eigen::Map<const Matrix<W>>(x.data(), p, q);
-    M.bottomRows(q).setIdentity();
+    solve_small(K, b, p * q);
+    for (Index j = 0; j < q; ++j) {
+      for (Index i = 0; i < p; ++i) M(i, j) = b[i + j * p];
+      M(p + j, j) = W(1);
+    }
   }
-  if (!(M.cwiseAbs().maxCoeff() > Real<W>(0)) || !M.allFinite()) {
-    return Matrix<W>::Identity(p + q, p + q);
+  const Real<W> largest = M.cwiseAbs().maxCoeff();
+  if (!(largest > Real<W>(0)) || !std::isfinite(largest)) {
+    M.setIdentity();
+  } else {
+    M /= W(largest);
+    complete_basis(M, q);
   }
-  const Eigen::HouseholderQR<Matrix<W>> qr(M);
-  return qr.householderQ() * Matrix<W>::Identity(p + q, p + q);
+  return M;
 }
 
 /// Swaps the blocks of p rows at j and of q rows after it; false if that would not be stable.

@@ -15,13 +15,17 @@ template EigshOutcome eigsh<float>(HostSpace<float>&, const HermitianProblem<flo
 template EigshOutcome eigsh<double>(HostSpace<double>&, const HermitianProblem<double>&,
                                     const EigshResults<double>&, EigshWorkspace<HostSpace<double>>&,
                                     const EigshOptions&, const Monitor&, const Checkpoint&);
-template EigshOutcome eigsh<std::complex<float>>(
-    HostSpace<std::complex<float>>&, const HermitianProblem<std::complex<float>>&,
-    const EigshResults<std::complex<float>>&, EigshWorkspace<HostSpace<std::complex<float>>>&,
-    const EigshOptions&, const Monitor&, const Checkpoint&);
-template EigshOutcome eigsh<std::complex<double>>(
-    HostSpace<std::complex<double>>&, const HermitianProblem<std::complex<double>>&,
-    const EigshResults<std::complex<double>>&, EigshWorkspace<HostSpace<std::complex<double>>>&,
-    const EigshOptions&, const Monitor&, const Checkpoint&);
+template EigshOutcome eigsh<std::complex<float>>(HostSpace<std::complex<float>>&,
+                                                 const HermitianProblem<std::complex<float>>&,
+                                                 const EigshResults<std::complex<float>>&,
+                                                 EigshWorkspace<HostSpace<std::complex<float>>>&,
+                                                 const EigshOptions&, const Monitor&,
+                                                 const Checkpoint&);
+template EigshOutcome eigsh<std::complex<double>>(HostSpace<std::complex<double>>&,
+                                                  const HermitianProblem<std::complex<double>>&,
+                                                  const EigshResults<std::complex<double>>&,
+                                                  EigshWorkspace<HostSpace<std::complex<double>>>&,
+                                                  const EigshOptions&, const Monitor&,
+                                                  const Checkpoint&);
 
 }  // namespace ritz::compiled

@@ -112,9 +112,7 @@ n = space.H.shape[0]
 print(f"{n} parameters; {CLASSES} directions are {CLASSES / n:.2%} of the space")
 print(f"          batches of {BATCH}                        all {SAMPLES} at once")
 print("step     loss  share  overlap  products       loss  share  overlap  products")
-for row, other, a, b in zip(
-    stochastic, smooth, space.products, smooth_space.products, strict=True
-):
+for row, other, a, b in zip(stochastic, smooth, space.products, smooth_space.products, strict=True):
     print(
         f"{row[0]:4.0f}  {row[1]:7.4f}  {row[2]:5.3f}  {row[3]:7.2f}  {a:8d}    "
         f"{other[1]:7.4f}  {other[2]:5.3f}  {other[3]:7.2f}  {b:8d}"
@@ -181,6 +179,7 @@ for title, run, colour in [
 left.axhline(CLASSES / n, color="black", linestyle=":", label="of a random vector")
 for ax in (left, middle):
     ax.set_xscale("symlog", linthresh=10)
+    ax.set_xlim(-1, 1.3 * CHECKPOINTS[-1])
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlabel("step")
     ax.legend(fontsize="small")

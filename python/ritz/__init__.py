@@ -48,7 +48,16 @@ if TYPE_CHECKING:
     from ritz.curvature.operator import Curvature
     from ritz.curvature.output_loss import OutputLoss
     from ritz.curvature.parameters import Parameters, StaleError, activation, select
+    from ritz.eigen.eigs import eigs
     from ritz.eigen.eigsh import eigsh
+    from ritz.eigen.lobpcg import lobpcg
+    from ritz.eigen.norms import cond, norm, nullspace, numerical_rank
+    from ritz.eigen.svds import svds
+    from ritz.functions.density import SpectralDensity, spectral_density
+    from ritz.functions.determinants import logdet, schatten_norm
+    from ritz.functions.funm import funm_multiply
+    from ritz.functions.quadrature import bilinear_form, quadratic_form
+    from ritz.functions.row_norms import row_norms
     from ritz.functions.trace import trace
 
 __version__: str = _core.version
@@ -76,6 +85,7 @@ __all__ = [
     "Recycle",
     "Report",
     "Result",
+    "SpectralDensity",
     "StaleError",
     "Status",
     "SymmetricResult",
@@ -85,20 +95,24 @@ __all__ = [
     "aslinearoperator",
     "bicgstab",
     "bicgstabl",
+    "bilinear_form",
     "block",
     "cg",
     "cgls",
     "check",
     "checks",
+    "cond",
     "cr",
     "craig",
     "curvature",
     "diagonal",
+    "eigs",
     "eigsh",
     "fcg",
     "fgmres",
     "fisher",
     "function_space_distance",
+    "funm_multiply",
     "gauss_newton",
     "gcrodr",
     "gmres",
@@ -111,6 +125,8 @@ __all__ = [
     "kfac",
     "least_squares",
     "linearize",
+    "lobpcg",
+    "logdet",
     "losses",
     "lsmr",
     "lsqr",
@@ -119,12 +135,20 @@ __all__ = [
     "minres_qlp",
     "monitors",
     "native_operator",
+    "norm",
     "ntk",
+    "nullspace",
     "num_threads",
+    "numerical_rank",
     "precond",
+    "quadratic_form",
+    "row_norms",
+    "schatten_norm",
     "select",
     "set_num_threads",
     "solve",
+    "spectral_density",
+    "svds",
     "symmlq",
     "trace",
 ]

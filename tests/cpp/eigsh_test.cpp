@@ -577,7 +577,8 @@ TEST_CASE_TEMPLATE_DEFINE("eigsh: copies are found under loose tolerances", S, e
     for (std::size_t i = 0; i < 490; ++i) {
       spectrum[i] = static_cast<float>(static_cast<double>(i) / 489.0);
     }
-    for (std::size_t i = 0; i < 10; ++i) spectrum[490 + i] = 50.0 + 10.0 * static_cast<double>(i / 2);
+    for (std::size_t i = 0; i < 10; ++i)
+      spectrum[490 + i] = 50.0 + 10.0 * static_cast<double>(i / 2);
     for (const double tol : {0.0, 1e-4}) {
       auto opt = options(8, Which::largest);
       opt.tol = tol;
@@ -586,10 +587,10 @@ TEST_CASE_TEMPLATE_DEFINE("eigsh: copies are found under loose tolerances", S, e
   }
   if constexpr (kEps<T> < 1e-10) {  // sixteen digits: those that rounding needs to grow
     SUBCASE("a square") {
-    const Laplacian<T> A{30, 30};
-    auto opt = options(6, Which::largest);
-    opt.tol = 1e-6;
-    check(A, A.eigenvalues(), opt);
+      const Laplacian<T> A{30, 30};
+      auto opt = options(6, Which::largest);
+      opt.tol = 1e-6;
+      check(A, A.eigenvalues(), opt);
     }
   }
   SUBCASE("triples that decay") {
@@ -709,9 +710,8 @@ TEST_CASE_TEMPLATE_DEFINE("eigsh: generalised problems in the inner product of M
       opt.block_size = b;
       auto run = solve_problem<S>(problem, opt, &bounds);
       auto nearest = truth;
-      std::sort(nearest.begin(), nearest.end(), [&](double x, double y) {
-        return std::abs(x - sigma) < std::abs(y - sigma);
-      });
+      std::sort(nearest.begin(), nearest.end(),
+                [&](double x, double y) { return std::abs(x - sigma) < std::abs(y - sigma); });
       nearest.resize(4);
       check(run, bounds, nearest, 10.0);
     }
@@ -834,3 +834,19 @@ TEST_CASE_TEMPLATE_DEFINE("eigsh: closed forms of mechanics", S, eigsh_mechanics
   }
 }
 TEST_CASE_TEMPLATE_APPLY(eigsh_mechanics, SomeSpaces);
+
+TEST_CASE_TEMPLATE_DEFINE("eigsh: g distinct eigenvalues end a run at step g", S, eigsh_distinct) {
+  using T = typename S::Value;
+  for (const Index g : {1, 2, 5, 9}) {
+    CAPTURE(g);
+    std::vector<double> spectrum(120);
+    for (Index i = 0; i < 120; ++i) spectrum[at(i)] = static_cast<double>(1 + i % g);
+    const auto A = diagonal_matrix<T>(spectrum);
+    auto opt = options(1, Which::largest);
+    opt.tol = kEps<T>;
+    auto run = solve<S>(A, opt);
+    check_pairs(A, run, opt, spectrum);
+    CHECK(run.out.iterations == g);
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(eigsh_distinct, SomeSpaces);

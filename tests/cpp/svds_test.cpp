@@ -5,6 +5,8 @@
 #include <filesystem>
 
 #include "problems.hpp"
+#include "ritz/eigen/frobenius.hpp"
+#include "ritz/eigen/norm2.hpp"
 
 using namespace ritz;
 using namespace ritz::testing;
@@ -198,6 +200,15 @@ TEST_CASE_TEMPLATE_DEFINE("svds: multiple values are found with their multiplici
     const auto A = diagonal_matrix<T>(spectrum);
     auto run = solve<S>(A, opt);
     check_triplets(A, run, opt, spectrum);
+    // Exact copies that converge too fast for rounding to show them.
+    const std::vector<double> few{9, 9, 9, 8, 7, 1, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625};
+    auto top = few;
+    top.resize(150, 0.0);
+    const auto C = diagonal_matrix<T>(top);
+    opt.k = 4;
+    auto fast = solve<S>(C, opt);
+    check_triplets(C, fast, opt, top);
+    opt.k = 22;
     auto low = spectrum;
     std::fill_n(low.begin(), 20, 0.125);
     const auto B = diagonal_matrix<T>(low);
@@ -271,8 +282,7 @@ TEST_CASE_TEMPLATE_APPLY(svds_null, SomeSpaces);
 
 TEST_CASE_TEMPLATE_DEFINE("svds: graded over twelve orders", S, svds_graded) {
   using T = typename S::Value;
-  auto spectrum = geometric(100, 1e12);
-  for (double& x : spectrum) x = static_cast<double>(static_cast<RealOf<T>>(x));
+  const auto spectrum = geometric(100, 1e12);
   const auto A = diagonal_matrix<T>(spectrum);
   for (const bool smallest : {false, true}) {
     const auto opt = options(6, smallest, smallest ? 100 : 0);
@@ -281,7 +291,8 @@ TEST_CASE_TEMPLATE_DEFINE("svds: graded over twelve orders", S, svds_graded) {
     check_triplets(A, run, opt, spectrum, 100.0 * kEps<T>);
   }
 }
-TEST_CASE_TEMPLATE_APPLY(svds_graded, HostSpaces);
+using HostDoubles = std::tuple<HostSpace<double>, HostSpace<std::complex<double>>>;
+TEST_CASE_TEMPLATE_APPLY(svds_graded, HostDoubles);
 
 TEST_CASE_TEMPLATE_DEFINE("svds: the scale of A changes nothing", S, svds_scale) {
   using T = typename S::Value;
@@ -416,3 +427,103 @@ TEST_CASE_TEMPLATE_DEFINE("svds: a run cut off goes on to the same bits", S, svd
   }
 }
 TEST_CASE_TEMPLATE_APPLY(svds_checkpoint, HostSpaces);
+
+TEST_CASE_TEMPLATE_DEFINE("norm2: the bracket holds the norm", S, norm2_bracket) {
+  using T = typename S::Value;
+  const auto flat = [](Index n) {  // a dense edge: no gap helps
+    std::vector<double> s(at(n));
+    for (Index i = 0; i < n; ++i) s[at(i)] = 1.0 - static_cast<double>(i) / static_cast<double>(n);
+    return s;
+  };
+  for (const auto& spectrum : {geometric(60, 100.0), flat(300), std::vector<double>(20, 3.0)}) {
+    const auto A = diagonal_matrix<T>(spectrum);
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+      for (const Index steps : {Index{1}, Index{2}, Index{5}, Index{200}}) {
+        CAPTURE(seed);
+        CAPTURE(steps);
+        S space;
+        SvdsWorkspace<S> ws;
+        Norm2Options opt;
+        opt.max_basis = steps;
+        opt.seed.seed = seed;
+        opt.rtol = steps == 200 ? 0.01 : 0.0;
+        const auto out = norm2(space, A, ws, opt);
+        CHECK(out.lower <= spectrum[0]);
+        CHECK(out.upper >= spectrum[0]);
+        CHECK(out.products.total() <= 2 * steps);
+        if (steps == 200) {
+          CHECK(out.status == Status::converged);
+          CHECK(out.upper - out.lower <= 0.01 * out.value);
+          CHECK(out.value >= 0.99 * spectrum[0]);
+        }
+      }
+    }
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(norm2_bracket, SomeSpaces);
+
+TEST_CASE("norm2: both bounds, by hand") {
+  // One step: σ² − θ² = αβ/δ, and θ cosh(arcosh(1/δ)).
+  const double theta = 2.0, delta = 0.1, product = 0.3;
+  const double by_polynomial = std::sqrt(theta * theta + product / delta);
+  const std::vector<double> values{theta};
+  CHECK(theta * norm2_excess(values, std::log(product / (theta * theta)), delta) ==
+        doctest::Approx(by_polynomial).epsilon(2e-3));
+  CHECK(theta * norm2_excess(values, std::log(1e3), delta) ==
+        doctest::Approx(theta / delta).epsilon(1e-12));
+}
+
+TEST_CASE_TEMPLATE_DEFINE("norm2: scale, zero, NaN, a failure as likely as told", S, norm2_rest) {
+  using T = typename S::Value;
+  S space;
+  SvdsWorkspace<S> ws;
+  const auto A = random_dense<T>(40, 70, 3);
+  const auto base = norm2(space, A, ws);
+  const auto small = norm2(space, A.scaled(0x1p-27), ws);
+  CHECK(small.iterations == base.iterations);
+  CHECK(small.upper == doctest::Approx(base.upper * 0x1p-27).epsilon(64.0 * kEps<T>));
+  const auto zero = norm2(space, Dense<T>(5, 9), ws);
+  CHECK(zero.status == Status::converged);
+  CHECK(zero.upper == 0.0);
+  CHECK(norm2(space, faulty<T>(A, 4), ws).status == Status::nonfinite);
+  // With η = 1/2 and one step, on a spectrum made to fail: the bound is wrong in at most half.
+  std::vector<double> spectrum(30, 0.0);
+  spectrum[0] = 1.0;
+  for (std::size_t i = 1; i < 30; ++i) spectrum[i] = 0.5;
+  const auto D = diagonal_matrix<T>(spectrum);
+  int wrong = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    Norm2Options opt;
+    opt.failure = 0.5;
+    opt.max_basis = 1;
+    opt.seed.seed = seed;
+    wrong += norm2(space, D, ws, opt).upper < 1.0;
+  }
+  CHECK(wrong <= 115);
+}
+TEST_CASE_TEMPLATE_APPLY(norm2_rest, SomeSpaces);
+
+TEST_CASE_TEMPLATE_DEFINE("frobenius_norm: exact, and within its standard error", S, frobenius) {
+  using T = typename S::Value;
+  S space;
+  const auto A = random_dense<T>(30, 60, 3);
+  FrobeniusOptions opt;
+  const auto exact = frobenius_norm(space, A, opt);
+  CHECK(exact.stderr_ == 0.0);
+  CHECK(exact.value == doctest::Approx(A.frobenius()).epsilon(32.0 * kEps<T>));
+  CHECK(exact.products.total() == 60);
+  opt.samples = 20;
+  int covered = 0;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    opt.seed.seed = 1000 * seed;
+    const auto out = frobenius_norm(space, A, opt);
+    CHECK(out.products.total() == 20);
+    covered += std::abs(out.value - A.frobenius()) <= 3.0 * out.stderr_;
+  }
+  CHECK(covered >= 95);
+  opt.rtol = 0.5;
+  CHECK(frobenius_norm(space, A, opt).iterations < 20);
+  CHECK(frobenius_norm(space, Dense<T>(3, 40), opt).value == 0.0);
+  CHECK(frobenius_norm(space, faulty<T>(A, 4), opt).status == Status::nonfinite);
+}
+TEST_CASE_TEMPLATE_APPLY(frobenius, SomeSpaces);

@@ -177,7 +177,7 @@ def test_algebra_of_what_does_not_fit():
     with pytest.raises(ValueError, match=r"no adjoint"):
         ritz.LinearOperator((2, 3), lambda x: np.ones(2)).T @ np.ones(2)
     with pytest.raises(ValueError, match=r"d has shape"):
-        ritz.diagonal(np.ones((2, 2)))
+        ritz.diagonal(np.ones((2, 2, 2)))
 
 
 # -------------------------------------------------------------------------------------- closures

@@ -148,9 +148,25 @@ def test_decay_beyond_underflow_is_no_convergence():
     w, V = np.linalg.eigh(a.toarray())
     exact = V @ (np.exp(-2000 * w) * (V.T @ b))
     for method in ("lanczos", "arnoldi", "chebyshev"):
-        res = ritz.funm_multiply(a, b, "exp", t=-2000.0, method=method, rtol=1e-8)
+        interval = (0, 4) if method == "chebyshev" else None
+        res = ritz.funm_multiply(
+            a, b, "exp", t=-2000.0, method=method, rtol=1e-8, interval=interval
+        )
         assert res.converged
         check(res, exact)
+    # An interval that is only estimated reaches where exp(tA) would be huge: no false success.
+    assert not ritz.funm_multiply(a, b, "exp", t=-2000.0, method="chebyshev").converged
+
+
+def test_many_times_from_one_basis():
+    a, b = laplacian(120), vector(120)
+    times = [0.0, -1.0, -5.0, -20.0, 2j]
+    for method in ("lanczos", "arnoldi", "chebyshev"):
+        res = ritz.funm_multiply(a, b, [("exp", s) for s in times], method=method, rtol=1e-8)
+        assert res.converged
+        for y, s in zip(res.y, times, strict=True):
+            exact = sla.expm(s * a.toarray()) @ b
+            np.testing.assert_allclose(y, exact, atol=1e-7 * np.linalg.norm(exact))
 
 
 def test_columns_equal_single_runs():
@@ -165,6 +181,9 @@ def test_columns_equal_single_runs():
     both = ritz.funm_multiply(a, B, ["sqrt", "exp"])
     assert [y.shape for y in both.y] == [(40, 3), (40, 3)]
     np.testing.assert_allclose(both.y[0], res.y, rtol=1e-5, atol=1e-5)
+    kept = ritz.funm_multiply(a, B, "sqrt", history=True)
+    assert [len(c.history) for c in kept.columns] == [c.iterations - 1 for c in kept.columns]
+    assert kept.plot() is not None
     one = ritz.funm_multiply(a, B[:, :1], "sqrt")
     assert one.y.shape == (40,)
 

@@ -98,6 +98,26 @@ def test_bounds_make_the_quadrature_error_rigorous():
     assert ritz.schatten_norm(a, 1, method="slq").rigorous
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_quadrature_error_holds_what_sampling_does_not_explain(dtype):
+    # Random signs see the trace of f of a diagonal operator without any sampling error.
+    for cond in (3.0, 1e3, 1e5):
+        d = np.logspace(-np.log10(cond), 0, 100).astype(dtype)
+        exact = d.astype(float)
+        A = ritz.diagonal(d)
+        for steps in (1, 2, 3, 6, 15, 40, 100):
+            options = {"distribution": "signs", "probes": 2, "method": "slq", "steps": steps}
+            res = ritz.logdet(A, bounds=(float(d[0]), None), **options)
+            assert abs(res.value - np.sum(np.log(exact))) <= res.quadrature_error
+            for p in (1, 1.5, 2, 3):
+                res = ritz.schatten_norm(A, p, **options)
+                # To first order, as the root is taken.
+                truth = np.sum(exact**p) ** (1 / p)
+                assert abs(res.value**p - truth**p) <= res.quadrature_error * p * res.value ** (
+                    p - 1
+                ) * (1 + 1e-9)
+
+
 def test_not_positive_definite():
     for method in ("exact", "slq"):
         res = ritz.logdet(symmetric(np.linspace(-0.2, 1, 100)), method=method)

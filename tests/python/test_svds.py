@@ -301,12 +301,9 @@ def test_trees():
     a, b = torch.from_numpy(matrix(30, 8)), torch.from_numpy(matrix(30, 4, seed=3))
     domain = {"p": torch.zeros(8, dtype=torch.float64), "q": torch.zeros(4, dtype=torch.float64)}
     codomain = [torch.zeros(30, dtype=torch.float64)]
+    c = torch.cat([a, b], dim=1)
     A = ritz.LinearOperator(
-        (30, 12),
-        lambda x: [a @ x["p"] + b @ x["q"]],
-        lambda y: {"p": a.T @ y[0], "q": b.T @ y[0]},
-        domain=domain,
-        codomain=codomain,
+        (30, 12), lambda x: c @ x, lambda y: c.T @ y, domain=domain, codomain=codomain
     )
     res = ritz.svds(A, 3, v0={"p": torch.ones(8).double(), "q": torch.ones(4).double()})
     exact = np.linalg.svd(np.hstack([a, b]), compute_uv=False)
@@ -322,7 +319,9 @@ def test_plot():
     a = with_values(40, 30, np.r_[np.logspace(0, -6, 27), np.zeros(3)])
     ax = ritz.svds(a, 30).plot()
     assert ax.get_yscale() == "log"
-    assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    assert ax.get_title()
 
 
 def test_killed_run_goes_on_to_the_same_bits(tmp_path):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -239,24 +243,62 @@ def test_path_and_plot():
 
 
 def test_checkpoint(tmp_path):
-    a = symmetric(POWER)
+    c = Counting(symmetric(POWER))
+    A = ritz.LinearOperator((300, 300), c.matvec)
     path = tmp_path / "trace.checkpoint"
-    options = {"method": "xtrace", "max_products": 200, "checkpoint": path, "checkpoint_every": 0.0}
-    whole = ritz.trace(a, method="xtrace", max_products=200)
 
     def die(now):
         if now.products.total >= 100:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        ritz.trace(a, callback=die, **options)
+    for method in ("hutchinson", *METHODS):
+        options = {"method": method, "max_products": 200}
+        saved = {**options, "checkpoint": path, "checkpoint_every": 0.0}
+        whole = ritz.trace(A, **options)
+        with pytest.raises(KeyboardInterrupt):
+            ritz.trace(A, callback=die, **saved)
+        assert path.exists()
+        c.matvecs = 0
+        est = ritz.trace(A, **saved)
+        assert (est.value, est.stderr) == (whole.value, whole.stderr)
+        assert est.products.total == whole.products.total
+        assert c.matvecs <= 152
+        assert not path.exists()
+
+
+RUN = """
+import sys, time
+import numpy as np
+import ritz
+
+d = np.arange(1.0, 401.0) ** -1.0
+
+def matvec(v):
+    time.sleep(float(sys.argv[2]))
+    return np.roll(d * v, 1) + d * v
+
+A = ritz.LinearOperator((400, 400), matvec)
+est = ritz.trace(
+    A, method="xtrace", max_products=300, checkpoint=sys.argv[1] or None, checkpoint_every=0.0
+)
+print(repr(est.value), repr(est.stderr))
+"""
+
+
+def test_killed_and_resumed(tmp_path):
+    path = tmp_path / "trace.checkpoint"
+    command = [sys.executable, "-c", RUN]
+    whole = subprocess.run([*command, "", "0"], capture_output=True, text=True, check=True)
+    victim = subprocess.Popen([*command, str(path), "0.005"])
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    victim.kill()
+    victim.wait()
     assert path.exists()
-    c = Counting(a)
-    A = ritz.LinearOperator(a.shape, c.matvec)
-    est = ritz.trace(A, **options)
-    assert (est.value, est.stderr) == (whole.value, whole.stderr)
-    assert est.products.total == 200
-    assert c.matvecs <= 136
+    resumed = subprocess.run([*command, str(path), "0"], capture_output=True, text=True, check=True)
+    assert resumed.stdout == whole.stdout
     assert not path.exists()
 
 

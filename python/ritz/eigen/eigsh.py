@@ -130,10 +130,11 @@ def eigsh(
     solve. `products` are those with A, `preconditioner_products` those with M, Minv and OPinv.
     Memory: ncv + block_size vectors beside V, and as many again with M.
 
-    A Krylov space from one vector holds one vector of each eigenspace; copies come in by rounding,
-    and before convergence is claimed the complement of what was found is searched from a random
-    direction, for at most ncv − k products. That finds copies which the spectrum sets apart, and as
-    a rule the others; only block_size makes it certain.
+    A Krylov space from one vector holds one vector of each eigenspace; copies come in by rounding
+    (under a loose tolerance by small random vectors that stand for it). Before convergence is
+    claimed, the complement of what was found is searched from a random direction until its best
+    value is seen to be worse, with at most a quarter more products. So copies are missed rarely,
+    most likely under tolerances of 1e-3 and more; up to block_size they are never missed.
 
     References
     ----------
@@ -269,9 +270,7 @@ def _inverse_by_cg(M: LinearOperator) -> LinearOperator:
     return LinearOperator(M.shape, solve, dtype=M.dtype if M.has_dtype else None)
 
 
-def _columns(
-    given: Any, name: str, A: LinearOperator
-) -> tuple[npt.NDArray[Any], Framework | None]:
+def _columns(given: Any, name: str, A: LinearOperator) -> tuple[npt.NDArray[Any], Framework | None]:
     """Return given vectors as columns (n, p), and the framework of what was given."""
     n = A.shape[0]
     if given is None:

@@ -84,8 +84,8 @@ def diagonal(
     samples share their probes: their spread is taken 1.25-fold, 1.5-fold for XNysDiag.
 
     Products a probe: 1 for signs and XNysDiag, 2 for XDiag, in blocks of up to 32. Beside them
-    about 20 k n of memory traffic for the k-th probe. Memory: 16 vectors for signs, 2 a probe for
-    XDiag, 3 for XNysDiag.
+    about 2 k² n of memory traffic for an estimate from k probes. Memory: 16 vectors for signs, 2 a
+    probe for XDiag, 3 for XNysDiag.
 
     References
     ----------

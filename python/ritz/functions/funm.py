@@ -35,6 +35,8 @@ _KINDS = {
 # Memory that the basis may take where nobody says otherwise, and the vectors it keeps at any rate.
 _BASIS_BYTES = 2**30
 _BASIS_LEAST, _BASIS_MOST = 50, 1000
+# Arnoldi works on dense matrices of this size, in O(m³).
+_ARNOLDI_MOST = {"exp": 60, "other": 300}
 
 
 class FunmResult(Result):
@@ -163,9 +165,9 @@ def funm_multiply(
         One vector, or k of them, each in a Krylov space of its own.
     f : str, tuple, callable, or a list of these
         "exp", "log", "sqrt", "invsqrt" (x^−½), "inv", "sign", "phi1", "phi2", … (φ_k(x) =
-        Σ xⁱ/(i + k)!), ("power", p), ("resolvent", z) for 1/(x − z), or a vectorised function of
-        eigenvalues: real ones for a Hermitian A, complex ones otherwise. A list, all by name or all
-        callable, is computed from one basis.
+        Σ xⁱ/(i + k)!), ("power", p), ("resolvent", z) for 1/(x − z), ("exp", s) for exp(s x) and
+        so for φ_k, or a vectorised function of eigenvalues: real ones for a Hermitian A, complex
+        ones otherwise. A list, all by name or all callable, is computed from one basis.
     t : number
         Complex for exp, φ_k, inverse and resolvent; b is then taken as complex.
     method : {"auto", "lanczos", "arnoldi", "chebyshev", "rational"}
@@ -175,9 +177,9 @@ def funm_multiply(
     rtol, atol : float
         Converged means an error of at most max(rtol ‖y‖, atol), for every function.
     max_basis : int, optional
-        Vectors kept, by default as many as 1 GiB holds, between 50 and 1000. Lanczos goes on
-        without them, for one more product a step; Arnoldi cuts exp into shorter times, and ends at
-        this many steps for other functions.
+        Vectors kept, by default as many as 1 GiB holds, between 50 and 1000; for Arnoldi at most
+        60 for exp and 300 for others. Lanczos goes on without them, for one more product a step;
+        Arnoldi cuts exp into shorter times, and ends at this many steps for other functions.
     maxiter : int, optional
         Steps, by default 10 n.
     interval : (float, float), optional
@@ -226,7 +228,8 @@ def funm_multiply(
     matrix.
 
     One product a step. Memory: the basis, and 16 m² bytes for m steps of Lanczos; Chebyshev three
-    vectors; rational two for each pole. Traffic: Lanczos (3j + 6) n in step j, Chebyshev 5 n.
+    vectors; rational two for each pole. Traffic: Lanczos and Arnoldi (3j + 6) n in step j,
+    Chebyshev 5 n.
 
     References
     ----------
@@ -266,14 +269,19 @@ def funm_multiply(
     seed = _arrays.seed_of(seed)
     fractions = None if poles is None else _fractions(poles)
     signs = any(kind == _KINDS["sign"] for kind, *_ in functions.names)
+    steps = [kind for kind, *_ in functions.names] == [_KINDS["exp"]]
+    most = _ARNOLDI_MOST["exp" if steps else "other"] if method == "arnoldi" else _BASIS_MOST
     bounded = not (functions.calls or signs or poles is not None or method == "arnoldi")
-    complex_wanted = phase != 1.0 or any(z.imag != 0.0 for *_, z in functions.names)
+    complex_wanted = any(
+        complex(s).imag != 0.0 or z.imag != 0.0 for _, s, _, _, z in functions.names
+    )
 
     def run_one(v: Any, column: int, watch_of: Callable[[Any, Any], Watch]) -> FunmResult:
         problem = LinearProblem(A, _complex(A, v) if complex_wanted else v, None)
         watch = watch_of(problem.framework, problem.tree)
+        monitor = watch.column(column)
         room = _BASIS_BYTES // max(1, problem.b.nbytes)
-        options["max_basis"] = max_basis or min(max(room, _BASIS_LEAST), _BASIS_MOST)
+        options["max_basis"] = max_basis or min(max(room, _BASIS_LEAST), most)
         call = _caller(functions, problem.dtype, method, matrix_function)
         with Binding(problem.dtype, problem.framework) as bound, watch.running() as ending:
             Y, outcome = problem.core.funm(
@@ -287,12 +295,14 @@ def funm_multiply(
                 fractions,
                 options,
                 seed,
-                watch.column(column) if column else watch.monitor,
+                monitor,
             )
             ys = [problem.vector(np.ascontiguousarray(Y[:, j])) for j in range(functions.count)]
             y = ys if functions.several else ys[0]
             outcome["bound"] &= bounded
-            ending.result = result = _result(y, method, outcome, watch.history)
+            ending.result = result = _result(
+                y, method, outcome, monitor.history if history else None
+            )
         return result
 
     def watch(framework: Any, tree: Any) -> Watch:
@@ -364,12 +374,15 @@ def _named(f: Any, phase: complex) -> tuple[int, complex, float, int, complex]:
         name, k = "phi", int(name[3:])
         if k > 20:
             raise ValueError(f"f is {f!r}; φ_k is offered up to k = 20")
-    if name not in _KINDS or len(arguments) != (name in ("power", "resolvent")):
-        raise ValueError(f"f is {f!r}; {known}: ('power', p), ('resolvent', z)")
+    counts = {"power": (1,), "resolvent": (1,), "exp": (0, 1), "phi": (0, 1)}
+    if name not in _KINDS or len(arguments) not in counts.get(name, (0,)):
+        raise ValueError(f"f is {f!r}; {known}: ('power', p), ('resolvent', z), ('exp', s)")
     if name == "power":
         p = _arrays.number(arguments[0], "p")
     elif name == "resolvent":
         z = complex(arguments[0])
+    elif arguments:
+        phase *= complex(arguments[0])
     if phase != 1.0 and name not in ("exp", "phi", "inv", "resolvent"):
         raise ValueError(f"t is complex; {name} needs a real one")
     return _KINDS[name], phase, p, k, z
@@ -502,7 +515,7 @@ def _message(account: dict[str, Any], method: str, outcome: dict[str, Any]) -> s
         if method == "arnoldi":
             advice += "; a callable f of a nearly defective A is better given by name"
         elif method == "chebyshev":
-            advice += "; or the function is too rough for a series: take Lanczos"
+            advice += "; or f is too steep for a series: give a tight interval, or take Lanczos"
     elif status is Status.max_iterations and method == "arnoldi":
         advice = "the limit of steps or of the basis came first: raise max_basis or maxiter"
     return f"{numbers}; {advice}"

@@ -94,11 +94,11 @@ def trace(
     The samples of XTrace and XNysTrace share their probes, so that their spread understates the
     error of their mean. `stderr` makes up for that: it is the spread's 1.3-fold for XTrace, and for
     XNysTrace √(1 + k c²)-fold, c the coefficient of variation of what the samples leave to
-    chance (which came to 1.0 to 2.6 times the true error over spectra of all decays), and
+    chance (which came to 0.8 to 2.6 times the true error over spectra of all decays), and
     (k − 1)/(k − 3)-fold for few probes. Three of them held the truth in 95 of 100 runs or more.
 
     Products a probe: 1 for signs and XNysTrace, 2 for XTrace, 3 for Hutch++, in blocks of up to 32.
-    Beside them about 12 k n of memory traffic for the k-th probe. Memory: 16 vectors for signs, 2 a
+    Beside them about 10 k n of memory traffic for the k-th probe. Memory: 16 vectors for signs, 2 a
     probe for XTrace, 3 for the others. A rank that the probes exhaust ends the run, exact to
     rounding.
 

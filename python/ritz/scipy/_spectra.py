@@ -83,6 +83,10 @@ def eigs(
 
     Factorisations and failures as `eigsh` here.
     """
+    if OPpart is not None and OPinv is not None:
+        raise NotImplementedError(
+            "OPinv must be (A - sigma M)⁻¹ itself, not a part of it: leave OPpart out"
+        )
     if which == "SM" and sigma is None:
         sigma, which = 0.0, "LM"
     if sigma is not None and OPinv is None:
@@ -101,7 +105,6 @@ def eigs(
         tol,
         Minv=Minv,
         OPinv=OPinv,
-        OPpart=OPpart,
         seed=_seed(rng),
     )
     return _pairs(result, return_eigenvectors)

@@ -398,10 +398,10 @@ class EigsRun {
         const VectorView<const T> q = times_mass(i + 1, 1);
         const auto Aq = AX.column(i + 1);
         norm2 += read(space_.norm2(q));
-        if (norm2 > 0.0) {
-          lambda = {(read(space_.dot(p, Ap)) + read(space_.dot(q, Aq))) / norm2,
-                    (read(space_.dot(p, Aq)) - read(space_.dot(q, Ap))) / norm2};
-        }
+        const double real = read(space_.dot(p, Ap)) + read(space_.dot(q, Aq));
+        const double imaginary = read(space_.dot(p, Aq)) - read(space_.dot(q, Ap));
+        // Rounding may not move a pair that is almost real to the other side.
+        if (imaginary > 0.0) lambda = {real / norm2, imaginary / norm2};
         space_.axpby(-lambda.real(), p, 1.0, Ap);
         space_.axpby(-lambda.real(), q, 1.0, Aq);
         return std::sqrt(read(space_.axpy_norm2(lambda.imag(), q, Ap)) +

@@ -17,43 +17,13 @@
 #include "ritz/core/error.hpp"
 #include "ritz/core/monitor.hpp"
 #include "ritz/dense/eigh.hpp"
+#include "ritz/eigen/eigsh_options.hpp"
 #include "ritz/eigen/lanczos_basis.hpp"
 #include "ritz/eigen/rayleigh_ritz.hpp"
 #include "ritz/eigen/ritz_pairs.hpp"
 #include "ritz/eigen/which.hpp"
 
 namespace ritz {
-
-struct EigshOptions {
-  Index k = 6;                     ///< eigenpairs wanted, as SciPy
-  Which which = Which::magnitude;  ///< as SciPy; of 1/(λ − σ) where there is a solve
-  Index ncv = 0;                   ///< basis vectors; 0 means `default_ncv`
-  Index max_basis = 0;             ///< at most this many basis vectors; 0 means no limit
-  Index block_size = 1;            ///< eigenvalues of this multiplicity are found for certain
-  Index max_restarts = 0;          ///< 0 means 10 n, as SciPy
-  double tol = 0.0;                ///< residuals ≤ tol ‖A‖; 0 means what the precision allows
-  bool interior = false;           ///< those nearest sigma, without a solve: harmonic Ritz values
-  bool verify = true;              ///< evaluate the k residuals: k products
-  RandomKey seed = {};             ///< of the starting vectors, and of new ones
-
-  template <class F>
-  void visit(F f) {
-    f("k", k);
-    f("ncv", ncv);
-    f("max_basis", max_basis);
-    f("block_size", block_size);
-    f("max_restarts", max_restarts);
-    f("tol", tol);
-    f("interior", interior);
-    f("verify", verify);
-  }
-};
-
-/// Basis vectors by default: some more than SciPy's max(2k + 1, 20), which for ten pairs of a
-/// Laplacian saves a quarter of the products; three blocks more for blocks.
-constexpr Index default_ncv(Index k, Index block) {
-  return std::max<Index>(2 * k + 10, 20) + 3 * (block - 1);
-}
 
 template <Space S, class Problem>
 class EigshRun {
@@ -123,9 +93,9 @@ class EigshRun {
     if (opt_.max_basis > 0) m = std::min(m, opt_.max_basis);
     m = std::min(n, m);
     if (m < opt_.k + block_ && m < n) {
-      throw InvalidArgument("ncv is " + std::to_string(m) + "; pass at least k + 1 = " +
-                            std::to_string(opt_.k + 1) + ", for blocks k + block_size = " +
-                            std::to_string(opt_.k + block_));
+      throw InvalidArgument("ncv is " + std::to_string(m) +
+                            "; pass at least k + 1 = " + std::to_string(opt_.k + 1) +
+                            ", for blocks k + block_size = " + std::to_string(opt_.k + block_));
     }
     return m;
   }
@@ -166,7 +136,8 @@ class EigshRun {
       if (!step()) return false;
       unseen += shape.width;
       const bool first = progress_.restarts == 0 && problem_.start.cols > 0;
-      fresh = shape.size >= opt_.k && (first || (unseen >= often && promising()));
+      const bool due = first || basis_.invariant() || (unseen >= often && promising());
+      fresh = shape.size >= opt_.k && due;
       if (!fresh) continue;
       unseen = 0;
       extract();
@@ -220,6 +191,7 @@ class EigshRun {
   }
   bool perturbs() const { return tol_ > kLoose * kEps && !problem_.inverted() && !opt_.interior; }
   static bool all(double, double) { return true; }
+  static bool none(double, double) { return false; }
   template <class Locks>
   void keep_only(Index keep, const Locks& locks) {
     auto& shape = basis_.shape;
@@ -250,8 +222,8 @@ class EigshRun {
   }
 
   /// Looks for better pairs from random directions, orthogonal to all that were found. Ends when
-  /// the best of them is seen to be worse, at the latest when the basis is full; if one is better,
-  /// `looked` stays false and the run goes on.
+  /// the best of them is seen to be worse, at the latest after a cycle or a quarter of the products
+  /// made so far; if one is better, `looked` stays false and the run goes on.
   bool look() {
     auto& shape = basis_.shape;
     locked_ = shape.locked;
@@ -259,14 +231,20 @@ class EigshRun {
     progress_.looked = true;
     if (!basis_.start({}, block_)) return false;
     constexpr Index kLeast = 3;  // block steps before what they say is believed
-    for (Index steps = 1; shape.width > 0 && shape.size + shape.width <= m_ && !stop_; ++steps) {
+    const Index budget = std::max((m_ - opt_.k) / block_, progress_.steps / 4);
+    for (Index steps = 1; shape.width > 0 && steps <= budget && !stop_; ++steps) {
+      if (shape.size + shape.width > m_) {
+        ritz_.rank_behind_locked(shape);
+        keep_only(std::clamp((3 * m_ + 2 * opt_.k) / 5, opt_.k, m_ - block_), none);
+        ++progress_.restarts;
+      }
       if (!step()) return false;
-      const auto best = ritz_.best_active(shape);
-      if (best.improvement > claim(ritz_.wanted().back())) {
+      const auto rivals = ritz_.rivals(shape);
+      if (rivals.improvement > claim(ritz_.wanted().back())) {
         progress_.looked = false;
         return true;
       }
-      if (steps >= kLeast && best.improvement + best.estimate < 0.0) return true;
+      if (steps >= kLeast && rivals.reach < 0.0) return true;
     }
     return true;
   }
@@ -370,9 +348,10 @@ class EigshRun {
 
 /// The k wanted eigenpairs of a problem. Cost: one product a step (a solve where there is one) and
 /// (3 j + 6) n of traffic with j basis vectors, (ncv + k) n at a restart; k products to verify.
-/// What is guaranteed of copies of multiple eigenvalues: as many as block_size, provided that the
-/// start has them; more where they are better than the rest by what a cycle of ncv − k steps from
-/// a random direction resolves; others come in by rounding, as a rule before the run ends.
+/// Copies of multiple eigenvalues: blocks find as many as block_size with certainty, if the start
+/// has them. Others come in by rounding or what stands for it, and before convergence is claimed
+/// they are looked for from random directions, with at most a quarter more products: the run ends
+/// when the best of the complement is seen to be worse, or when that budget is spent.
 template <Space S, class Problem>
 EigshOutcome eigsh(S& space, const Problem& problem, const EigshResults<typename S::Value>& results,
                    EigshWorkspace<S>& ws, const EigshOptions& opt = {}, const Monitor& monitor = {},

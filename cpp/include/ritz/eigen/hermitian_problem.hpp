@@ -30,12 +30,12 @@ bool is_given(const P& p) {
 template <Field T, class A, class M = NoOperator, class Minv = NoOperator, class OPinv = NoOperator>
 struct HermitianProblem {
   const A& a;
-  M mass{};                          ///< M, positive definite; I without it
-  Minv mass_inverse{};               ///< M⁻¹: needed with M unless there is a solve
-  OPinv solve{};                     ///< (A − σ M)⁻¹: the eigenvalues nearest σ are found through it
-  double sigma = 0.0;                ///< σ
-  BlockView<const T> start = {};     ///< the Krylov space starts from these, one or several
-  BlockView<const T> deflate = {};   ///< known vectors: the search is orthogonal to them
+  M mass{};                         ///< M, positive definite; I without it
+  Minv mass_inverse{};              ///< M⁻¹: needed with M unless there is a solve
+  OPinv solve{};                    ///< (A − σ M)⁻¹: the eigenvalues nearest σ are found through it
+  double sigma = 0.0;               ///< σ
+  BlockView<const T> start = {};    ///< the Krylov space starts from these, one or several
+  BlockView<const T> deflate = {};  ///< known vectors: the search is orthogonal to them
 
   Index size() const { return a.rows(); }
   bool weighted() const { return is_given(mass); }
@@ -88,11 +88,9 @@ class SpectralTransformation {
   void mass_inverse(Block X, Block Y) { other(p_.mass_inverse, X, Y); }
 
   /// The eigenvalue of A x = λ M x that belongs to the eigenvalue θ of OP.
-  double eigenvalue(double theta) const {
-    return p_.inverted() ? p_.sigma + 1.0 / theta : theta;
-  }
+  double eigenvalue(double theta) const { return p_.inverted() ? p_.sigma + 1.0 / theta : theta; }
 
-  Counts products;  ///< with A
+  Counts products;   ///< with A
   Index others = 0;  ///< with M, its inverse and the solve: columns
 
  private:

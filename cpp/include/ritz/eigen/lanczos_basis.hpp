@@ -25,8 +25,8 @@ struct EigshWorkspace {
 
   void prepare(S& space, Index n, Index m, Index b = 1, Index p = 0, bool weighted = false) {
     const Index columns = p + m + b, all = weighted ? 2 * columns : columns;
-    arena.begin(space, Arena<S>::padded(n) * all +
-                           2 * Arena<S>::padded(Arena<S>::slot_elements(columns)));
+    arena.begin(space,
+                Arena<S>::padded(n) * all + 2 * Arena<S>::padded(Arena<S>::slot_elements(columns)));
     V = arena.block(n, columns);
     MV = weighted ? arena.block(n, columns) : V;
     h = arena.slots(columns);
@@ -51,11 +51,11 @@ struct EigshWorkspace {
 
 /// What a basis is beside its vectors and T.
 struct LanczosShape {
-  Index known = 0;   ///< vectors of D, ahead of V
-  Index locked = 0;  ///< leading vectors of V that the recurrence no longer touches
-  Index size = 0;    ///< vectors of V
-  Index width = 0;   ///< vectors of V₊
-  double norm = 0.0;  ///< largest ‖OP v‖ seen, a lower bound of ‖OP‖
+  Index known = 0;           ///< vectors of D, ahead of V
+  Index locked = 0;          ///< leading vectors of V that the recurrence no longer touches
+  Index size = 0;            ///< vectors of V
+  Index width = 0;           ///< vectors of V₊
+  double norm = 0.0;         ///< largest ‖OP v‖ seen, a lower bound of ‖OP‖
   std::uint64_t stream = 0;  ///< of the next random vector
 };
 
@@ -136,7 +136,7 @@ class LanczosBasis {
     op.product(vectors(first, w), weighed(first, w), vectors(next, w), weighed(next, w));
     shape.size = next;
     shape.width = std::min(w, room_ - next);
-    Index filled = 0;
+    Index filled = 0, found = 0;
     for (Index j = 0; j < w; ++j) {
       const Index from = shape.known + next + j, to = shape.known + next + filled;
       double norm = orthogonalize(from, to);
@@ -161,12 +161,16 @@ class LanczosBasis {
           if (weighted_) space.copy(ws_.MV.column(from), ws_.MV.column(to));
         }
         normalize(to, norm);
+        if (norm > 64.0 * kEps * shape.norm) ++found;
       }
       projected(next + filled, first + j) = norm;
       ++filled;
     }
+    invariant_ = found == 0;
     return true;
   }
+  /// Whether the last step found that OP V lies in V, as far as rounding tells.
+  bool invariant() const { return invariant_; }
 
   /// The `count` vectors from `first` on become their combinations with the columns of C.
   void combine(Index first, Index count, BlockView<const Wide> C) {
@@ -273,7 +277,7 @@ class LanczosBasis {
   }
 
   EigshWorkspace<S>& ws_;
-  bool weighted_, indefinite_ = false;
+  bool weighted_, indefinite_ = false, invariant_ = false;
   std::uint64_t seed_;
   Index room_;
 };

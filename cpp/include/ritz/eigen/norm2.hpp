@@ -60,7 +60,7 @@ inline double norm2_excess(std::span<const double> theta, double log_product, do
   return 1.0 + high;
 }
 
-/// Cost: two products and (2j + 5)(m + n) of traffic a step; max_basis + 1 vectors of each side.
+/// Cost: two products and (3j + 7)(m + n) of traffic a step; max_basis + 1 vectors of each side.
 template <Space S, AdjointOperator<typename S::Value> Op>
 Norm2Outcome norm2(S& space, const Op& op, SvdsWorkspace<S>& ws, const Norm2Options& opt = {},
                    const Monitor& monitor = {}) {
@@ -122,7 +122,7 @@ Norm2Outcome norm2(S& space, const Op& op, SvdsWorkspace<S>& ws, const Norm2Opti
     const auto theta = std::span(ws.values).first(static_cast<std::size_t>(size));
     dense::svd<double>(B.leading(size), BlockView<double>{ws.X.data(), size, size, m}, theta,
                        BlockView<double>{ws.Y.data(), size, size, m});
-    const double rounding = kEps * (8.0 + std::sqrt(static_cast<double>(size)));
+    const double rounding = kEps * (8.0 + static_cast<double>(size));
     out.value = theta[0];
     out.lower = out.value * (1.0 - rounding);
     if (invariant) {

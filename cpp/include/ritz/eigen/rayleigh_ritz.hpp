@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "ritz/dense/eigh.hpp"
 #include "ritz/eigen/lanczos_basis.hpp"
@@ -79,18 +80,34 @@ class RayleighRitz {
     shape.locked = new_locked_;
   }
 
-  /// Without looking at locked pairs: the best of the others, against those wanted.
-  struct Best {
-    double improvement = -std::numeric_limits<double>::infinity(), estimate = 0.0;
+  /// How the others compare with what is locked: by how much one beats the worst wanted value, and
+  /// by how much one could that is not resolved yet. The residual of a Ritz pair bounds the
+  /// distance to some eigenvalue, not to the one at the end: it must be far below the distance in
+  /// question.
+  static constexpr double kResolved = 10.0;
+  struct Rivals {
+    double improvement = -std::numeric_limits<double>::infinity(), reach = improvement;
   };
-  Best best_active(const LanczosShape& shape) {
+  Rivals rivals(const LanczosShape& shape) {
     decompose(shape);
-    Best best;
-    for (Index i = shape.locked; i < shape.size; ++i) {
+    Rivals found;
+    const auto meet = [&](Index i) {
       const double by = improvement(value(i), wanted(), which_);
-      if (by > best.improvement) best = {by, estimate(i)};
-    }
-    return best;
+      found.improvement = std::max(found.improvement, by);
+      found.reach = std::max(found.reach, by + kResolved * estimate(i));
+    };
+    if (which_ != Which::smallest) meet(shape.size - 1);  // the values ascend
+    if (which_ != Which::largest) meet(shape.locked);
+    return found;
+  }
+
+  /// After `rivals`: locked pairs first, whatever their values, then the others, best first.
+  void rank_behind_locked(const LanczosShape& shape) {
+    const Index l = shape.locked, active = shape.size - l;
+    std::iota(ws_.order.begin(), ws_.order.begin() + l, Index{0});
+    const auto others = at(ws_.order, l, active);
+    order_wanted(at(ws_.keys, l, active), others, which_);
+    for (Index& i : others) i += l;
   }
 
   Index order(Index rank) const { return ws_.order[index(rank)]; }
@@ -105,8 +122,8 @@ class RayleighRitz {
   /// The columns by which the vectors that are not locked are to be combined: as many rows as
   /// there are of them, or V₊ as well if it takes part.
   BlockView<const Wide> combination() const {
-    return {ws_.selected.data(), rows_,
-            kept_ - old_locked_ + (rows_with_next() ? width_ : 0), T_.ld};
+    return {ws_.selected.data(), rows_, kept_ - old_locked_ + (rows_with_next() ? width_ : 0),
+            T_.ld};
   }
   bool rows_with_next() const { return interior_; }
 

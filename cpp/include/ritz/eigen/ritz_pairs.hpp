@@ -5,43 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <span>
-#include <string>
-#include <utility>
 
-#include "ritz/core/status.hpp"
+#include "ritz/eigen/eigsh_options.hpp"
 #include "ritz/eigen/lanczos_basis.hpp"
 
 namespace ritz {
-
-struct EigshOutcome : Outcome {
-  Index restarts = 0;
-  Index found = 0;      ///< pairs returned: k, or fewer if the run was stopped early
-  Index converged = 0;  ///< pairs that meet the tolerance
-  Index locked = 0;     ///< pairs that had left the recurrence
-  double norm_a = 0.0;  ///< a lower bound of ‖A‖ (of ‖M⁻¹A‖ with M), the largest seen
-};
-
-/// Where the pairs go: `values` ascending; `residuals` ‖A v − λ M v‖; `bounds`, if it has room: how
-/// far from each value an eigenvalue can be, rounding aside; `vectors` with VᴴMV = I.
-template <Field T>
-struct EigshResults {
-  std::span<double> values, residuals, bounds;
-  BlockView<T> vectors;
-
-  void check(Index n, Index k) const {
-    check_size("vectors", vectors.rows, n);
-    for (const auto& [what, came] : {std::pair{"values", static_cast<Index>(values.size())},
-                                     {"residuals", static_cast<Index>(residuals.size())},
-                                     {"vectors", vectors.cols}}) {
-      if (came < k) {
-        throw InvalidArgument(std::string(what) + " has room for " + std::to_string(came) +
-                              "; k = " + std::to_string(k) + " are wanted");
-      }
-    }
-  }
-};
 
 /// Takes the first `found` vectors of the basis, which are Ritz vectors with their values on the
 /// diagonal of T and their estimates in the workspace.

@@ -415,14 +415,35 @@ class SvdsRun {
       stop = iterate(1, [&] { return at_.steps - start >= few && !better(); });
       if (stop || !better()) break;
       combine(1);
+      const Index last = opt_.smallest ? 0 : k - 1;
+      if (!ws_.missing[0] && !ws_.partnerless[static_cast<std::size_t>(last)]) {
+        part(s[static_cast<std::size_t>(last)], left.column(last), right.column(last));
+      }
       if (opt_.smallest) {  // the first is to go
         for (Index i = 1; i < k; ++i) move(i, i - 1, s, residuals, left, right);
       }
       insert(0, k - 1, s, residuals, left, right);
+      inserted_ = true;
     }
     k_ = k;
     out_.found = found;
     return stop.value_or(Status::converged);
+  }
+
+  /// Parts Ritz triplet 0 from the one (u, σ, v) that it is to replace, and whose error it carries
+  /// as a component g of the left vector on u: A [v, v₀] = [u, u₀ − g u] (σ, σ₀ g; 0, σ₀).
+  void part(double sigma, VectorView<const T> u, VectorView<const T> v) {
+    using W = WideOf<T>;
+    const auto u0 = ws_.Q.column(0), v0 = P().column(0);
+    const W g = space_.read(space_.dot(u, u0));
+    const double sigma0 = value(0);
+    const std::array<W, 4> H{W{sigma}, W{}, sigma0 * g, W{sigma0}};
+    std::array<W, 4> X, Y;
+    std::array<double, 2> values;
+    dense::svd<W>({H.data(), 2, 2, 2}, {X.data(), 2, 2, 2}, values, {Y.data(), 2, 2, 2});
+    const std::size_t c = opt_.smallest ? 2 : 0;
+    space_.axpby(X[c] - X[c + 1] * g, u, X[c + 1], u0);
+    space_.axpby(Y[c], v, Y[c + 1], v0);
   }
 
   /// Orthonormal to rounding whatever the number of restarts, and with partners for null vectors.
@@ -433,9 +454,11 @@ class SvdsRun {
       append_orthonormal(space_, left, i, 0.0, random_, ws_.room);
     }
     if (opt_.right_only) return;
+    bool null = false;  // from the first on: all must be orthogonal to the new ones
     for (Index i = 0; i < out_.found && status == Status::converged; ++i) {
       const auto at = static_cast<std::size_t>(i);
-      if (ws_.partnerless[at]) status = find_left_null(left, i, residuals[at] = s[at]);
+      null = null || ws_.partnerless[at];
+      if (null) status = find_left_null(left, i, residuals[at] = s[at]);
     }
   }
 
@@ -481,6 +504,29 @@ class SvdsRun {
     return Status::converged;
   }
 
+  /// Rayleigh-Ritz once more: a triplet from the complement of others carries their errors, as
+  /// components on each other, that UᴴAV = X diag(σ) Yᴴ knows of. U X and V Y, with their products.
+  void rotate(std::span<double> s, BlockView<T> left, BlockView<T> right, BlockView<T> AV,
+              BlockView<T> AU) {
+    using W = WideOf<T>;
+    const Index count = out_.found;
+    const auto size = static_cast<std::size_t>(count);
+    std::vector<W> H(size * size), X(size * size), Y(size * size);
+    for (std::size_t i = 0; i < size; ++i) {
+      const auto h = ws_.room.h.first(size);
+      space_.project(left.columns(0, count), AV.column(static_cast<Index>(i)), h);
+      space_.read(h, std::span(H).subspan(i * size, size));
+    }
+    dense::svd<W>({H.data(), count, count, count}, {X.data(), count, count, count}, s.first(size),
+                  {Y.data(), count, count, count});
+    const BlockView<const W> from_left{X.data(), count, count, count};
+    const BlockView<const W> from_right{Y.data(), count, count, count};
+    space_.combine(left.columns(0, count), from_left);
+    space_.combine(AU, from_left);
+    space_.combine(right.columns(0, count), from_right);
+    space_.combine(AV, from_right);
+  }
+
   void measure(std::span<double> s, std::span<double> residuals, BlockView<T> left,
                BlockView<T> right, Status& status) {
     const Index found = out_.found;
@@ -489,6 +535,7 @@ class SvdsRun {
     if (opt_.verify && found > 0) {
       A_.apply_block(BlockView<const T>(right.columns(0, found)), AV);
       A_.apply_adjoint_block(BlockView<const T>(left.columns(0, found)), AU);
+      if (inserted_ && !opt_.right_only) rotate(s, left, right, AV, AU);
     }
     out_.residual = 0.0;
     out_.converged = 0;
@@ -498,7 +545,7 @@ class SvdsRun {
       if (opt_.verify) {
         const auto av = AV.column(i), au = AU.column(i);
         residuals[at] = std::sqrt(space_.read(space_.axpy_norm2(-s[at], left.column(i), av)));
-        orthogonalize<S>(space_, deflate_, au, ws_.room.slots, ws_.room.coefficients);
+        project_out<S>(space_, deflate_, au, ws_.room);
         const double other = std::sqrt(space_.read(space_.axpy_norm2(-s[at], right.column(i), au)));
         if (!one_side) residuals[at] = std::max(residuals[at], other);
       }
@@ -536,14 +583,15 @@ class SvdsRun {
   BlockView<double> B_;
   Position at_;
   Index size_ = 0;
+  bool inserted_ = false;
   SvdsOutcome out_;
 };
 
 /// Singular values into `s`, descending, max(‖Av − σu‖, ‖Aᴴu − σv‖) into `residuals`, the vectors
 /// into U and V. By Weyl's bound a singular value lies within the residual of each. The columns of
 /// `deflate`, orthonormal, are kept out of V: the triplets are those of A (I − Z Zᴴ).
-/// Cost: two products and (2j + 5)(m + n) of traffic a step, half as much again where one
-/// orthogonalisation is not enough; a restart of (ncv + kept)(m + n) every ncv − kept steps.
+/// Cost: two products and (3j + 7)(m + n) of traffic a step; a restart of (ncv + kept)(m + n) every
+/// ncv − kept steps.
 template <Space S, AdjointOperator<typename S::Value> Op>
 SvdsOutcome svds(S& space, const Op& A, std::span<double> s, std::span<double> residuals,
                  BlockView<typename S::Value> U, BlockView<typename S::Value> V,

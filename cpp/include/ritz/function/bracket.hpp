@@ -57,7 +57,7 @@ class BracketedIntegral {
       bracket.negative = true;
       return;
     }
-    eps_ = eps;
+    relative_ = backward_error(eps, n);
     const Term gauss = apply(gauss_, f, E);
     bracket.value = gauss.value;
     if (norm == 0.0) {  // A u = 0
@@ -79,7 +79,7 @@ class BracketedIntegral {
   /// Gauss rule, and that of odd order the Radau rule with a node at 0, which bounds AᴴA below.
   void update_even(const Jacobi& T, double p, double eps, Index n) {
     begin();
-    eps_ = eps;
+    relative_ = backward_error(eps, n);
     const auto values = [p](std::span<const double> x, std::span<double> y) {
       for (std::size_t j = 0; j < x.size(); ++j) y[j] = std::pow(std::abs(x[j]), p);
     };
@@ -141,7 +141,7 @@ class BracketedIntegral {
       const double scaled = size > 0.0 ? y_[j] / size : 0.0;
       squares += rule.weights[j] * scaled * scaled;
     }
-    const double rounding = 2.0 * change + 4.0 * eps_ * size * std::max(1.0, std::sqrt(squares));
+    const double rounding = 2.0 * change + relative_ * size * std::max(1.0, std::sqrt(squares));
     return {sum, std::isnan(rounding) ? INFINITY : rounding};
   }
 
@@ -233,7 +233,7 @@ class BracketedIntegral {
   std::vector<std::pair<Index, double>> earlier_;  // depths and their Gauss values
   Term lower_{}, upper_{};
   bool lower_rigorous_ = false, upper_rigorous_ = false;
-  double eps_ = 0.0;
+  double relative_ = 0.0;
 };
 
 }  // namespace ritz

@@ -141,6 +141,7 @@ class ElementwiseRun {
     Index k =
         std::min(last, automatic ? std::clamp<Index>(budget_ / 4, kLeastProbes, kFirst) : kFirst);
     method.prepare(opt_.rtol > 0.0 ? k : last);
+    ErrorTrend trend;
     for (;;) {
       method.extend(k, *this);
       if (!method.finite()) return finish(Status::nonfinite, k);
@@ -153,7 +154,7 @@ class ElementwiseRun {
       if (k == last && opt_.rtol == 0.0) return finish(exhausted(Status::converged), k);
       if (stop) return finish(*stop, k);
       const Index spent = products_.total();
-      const bool far = opt_.rtol > 0.0 && 2 * spent >= n && e.norm > 2.0 * out_.target;
+      const bool far = opt_.rtol > 0.0 && trend.hopeless(n, spent, e.norm, out_.target);
       if ((k == last || far) && budget_ - spent >= n) return exact();
       if (k == last) return finish(exhausted(Status::max_iterations), k);
       if (automatic && signs_pay(e, spent, n)) return leave();

@@ -12,7 +12,8 @@
 #include <numbers>
 #include <vector>
 
-#include "ritz/function/funm.hpp"
+#include "ritz/core/monitor.hpp"
+#include "ritz/function/funm_options.hpp"
 #include "ritz/function/interval.hpp"
 
 namespace ritz {

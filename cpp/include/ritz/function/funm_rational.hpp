@@ -4,7 +4,8 @@
 
 #include <vector>
 
-#include "ritz/function/funm.hpp"
+#include "ritz/core/monitor.hpp"
+#include "ritz/function/funm_options.hpp"
 #include "ritz/function/partial_fractions.hpp"
 #include "ritz/krylov/cg_shifts.hpp"
 

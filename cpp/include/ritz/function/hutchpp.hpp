@@ -29,7 +29,7 @@ struct HutchPPWorkspace {
 /// α_i = (n − k) / ‖g̃‖², for k probes ω and k probes g. The products A g_i are kept, so that they
 /// serve again when Q has grown: Ag̃ = Ag − Z Qᴴg with Z = AQ.
 ///
-/// Three products a probe. Beside them 16 k n of traffic for the k-th. Three blocks of k vectors.
+/// Three products a probe. Beside them 11 k n of traffic for the k-th. Three blocks of k vectors.
 template <Space S>
 class HutchPP {
  public:

@@ -233,4 +233,25 @@ inline double small_sample_factor(Index k) {
   return k > 3 ? static_cast<double>(k - 1) / static_cast<double>(k - 3) : INFINITY;
 }
 
+/// The error of a growing estimator, stage by stage, with a target ahead.
+class ErrorTrend {
+ public:
+  /// Whether n products will hardly do, after `spent` that brought the error to `error`, if it goes
+  /// on to fall by the same factor for the same number of products. Not asked before an eighth of
+  /// n: early stages tell little, and products saved then are few.
+  bool hopeless(Index n, Index spent, double error, double target) {
+    const double fallen = std::log(error_ / error), to_fall = std::log(error / target);
+    const auto p = static_cast<double>(spent), step = static_cast<double>(spent - spent_);
+    spent_ = spent;
+    error_ = error;
+    if (8 * spent < n || error <= 2.0 * target) return false;
+    return 2 * spent >= n || !(p + step * to_fall / fallen < static_cast<double>(n)) ||
+           fallen <= 0.0;
+  }
+
+ private:
+  Index spent_ = 0;
+  double error_ = INFINITY;
+};
+
 }  // namespace ritz

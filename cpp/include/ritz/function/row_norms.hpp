@@ -37,7 +37,8 @@ struct XRowNormWorkspace {
 /// By Pythagoras, A = A V_i V_iᴴ + A (I − V_i V_iᴴ) adds up in squares by rows; the first part is
 /// formed exactly, the second is probed by the ω_i that V_i does without.
 ///
-/// Three products a probe, one of them with Aᴴ. Three blocks of k vectors.
+/// Three products a probe, one of them with Aᴴ. Beside them 5 k n of traffic for the k-th, and
+/// 2 k² m for an estimate from k. Three blocks of k vectors.
 template <Space S>
 class XRowNorm {
  public:

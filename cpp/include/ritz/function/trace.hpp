@@ -8,76 +8,11 @@
 #include <optional>
 #include <string>
 
+#include "ritz/core/checkpoint.hpp"
 #include "ritz/core/monitor.hpp"
-#include "ritz/function/hutchpp.hpp"
-#include "ritz/function/xnystrace.hpp"
-#include "ritz/function/xtrace.hpp"
+#include "ritz/function/trace_options.hpp"
 
 namespace ritz {
-
-enum class TraceMethod : int {
-  automatic = 0,
-  hutchinson = 1,
-  hutchpp = 2,
-  xtrace = 3,
-  xnystrace = 4,  ///< for positive semidefinite operators only
-  exact = 5,
-};
-
-struct TraceOptions {
-  Index samples = 100;  ///< at most this many products; n or more make the trace exact
-  double rtol = 0.0;    ///< stop when the standard error is at most rtol |estimate|; 0 never
-  RandomKey seed = {};  ///< sign sample i is stream seed.stream + i
-  TraceMethod method = TraceMethod::hutchinson;
-  bool positive = false;  ///< A is positive semidefinite, which `automatic` makes use of
-  Index block = 1;        ///< columns of a product with sign or unit vectors
-  bool keep_path = false;
-
-  template <class F>
-  void visit(const F& f) {
-    f("samples", samples);
-    f("rtol", rtol);
-    f("positive", positive);
-    f("block", block);
-    f("keep_path", keep_path);
-  }
-};
-
-template <Field T>
-struct TraceOutcome : Outcome {
-  /// The estimate after so many products.
-  struct Point {
-    Index products;
-    WideOf<T> value;
-    double stderr_;
-  };
-
-  WideOf<T> value = 0.0;
-  double stderr_ = INFINITY;  ///< standard error of `value`; 0 if exact
-  TraceMethod method = TraceMethod::hutchinson;
-  std::vector<Point> path;  ///< if it was to be kept
-};
-
-template <Space S>
-struct TraceWorkspace {
-  using T = typename S::Value;
-
-  /// The memory for sign and unit vectors; the other methods add theirs when they begin.
-  void prepare(S& space, Index n, Index block = 1) {
-    arena.begin(space, 2 * Arena<S>::padded(n) * block);
-    z = arena.block(n, block);
-    y = arena.block(n, block);
-  }
-  std::size_t bytes() const {
-    return arena.bytes() + xtrace.bytes() + nystrom.bytes() + hutchpp.bytes();
-  }
-
-  Arena<S> arena;
-  BlockView<T> z, y;
-  XTraceWorkspace<S> xtrace;
-  NystromWorkspace<S> nystrom;
-  HutchPPWorkspace<S> hutchpp;
-};
 
 /// One run of `trace`.
 template <Space S, class A>
@@ -146,8 +81,7 @@ class TraceRun {
   TraceOutcome<T> grow(Method& method, Memory& memory) {
     constexpr Index kCost = Method::kProducts;
     if (opt_.method != TraceMethod::automatic) out_.method = opt_.method;
-    // Beyond this the exact trace is cheaper, and normal probes are less and less independent.
-    const Index last = std::min(budget_ / kCost, kCost == 1 ? 3 * n_ / 4 : (n_ - 1) / 2);
+    const Index last = most_probes(kCost, n_, budget_);
     if (last < kLeastProbes) {
       if (opt_.samples >= n_) return exact();
       throw InvalidArgument("samples is " + std::to_string(budget_) + "; pass at least " +
@@ -179,7 +113,7 @@ class TraceRun {
       if (k == last && opt_.rtol == 0.0) return finish(exhausted(Status::converged), k);
       if (stop) return finish(*stop, k);
       const Index spent = products_.total();
-      const bool far = opt_.rtol > 0.0 && 2 * spent >= n_ && e.sem > 2.0 * out_.target;
+      const bool far = opt_.rtol > 0.0 && progress_.trend.hopeless(n_, spent, e.sem, out_.target);
       if ((k == last || far) && budget_ - spent >= n_) return exact();
       if (k == last) return finish(exhausted(Status::max_iterations), k);
       if (opt_.method == TraceMethod::automatic && signs_pay(e, spent)) return hutchinson();
@@ -317,6 +251,7 @@ class TraceRun {
     Index done = 0;        // probes, samples or elements
     W sum{};               // the mean of the samples, or the sum of the elements
     double squares = 0.0;  // Σ |sample − mean|²
+    ErrorTrend trend;
   };
   /// What is saved of a method depends on the number of its probes, which the file tells first; all
   /// of the file is checked when it is read again in full.

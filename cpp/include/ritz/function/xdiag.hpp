@@ -33,7 +33,7 @@ struct XDiagWorkspace {
 ///
 /// which is diag(Q_i Q_iᴴ A) + ω_i ∘ (A − Q_i Q_iᴴ A) ω_i: unbiased, and exact at low rank.
 ///
-/// A product with A and one with Aᴴ for each probe. Beside them 6 k n of traffic for the k-th, and
+/// A product with A and one with Aᴴ for each probe. Beside them 3 k n of traffic for the k-th, and
 /// 2 k² n for an estimate from k.
 template <Space S>
 class XDiag {

@@ -29,8 +29,8 @@ struct NystromWorkspace {
 /// less exact than their precision, ν grows until it does, or an eigenvalue decomposition drops
 /// what noise made of small eigenvalues.
 ///
-/// One product a probe. Beside it 12 k n of traffic for the k-th, 8 k² n for the factor of an
-/// estimate, O(k³) work. Three blocks of k vectors are kept.
+/// One product a probe. Beside it 4 k n of traffic for the k-th, k² n for the factor of an
+/// estimate and as much for its projections, O(k³) work. Three blocks of k vectors are kept.
 template <Space S>
 class Nystrom {
  public:

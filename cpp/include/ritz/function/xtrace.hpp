@@ -34,7 +34,7 @@ struct XTraceWorkspace {
 /// each of which is unbiased, since ω̃ has a uniform direction whatever Q_i is. All k of them follow
 /// from small matrices: Q_i Q_iᴴ = Q (I − s_i s_iᴴ) Qᴴ with s_i ∝ R⁻ᴴ e_i.
 ///
-/// Two products a probe. Beside them 14 k n of traffic for the k-th probe, and O(k³) work an
+/// Two products a probe. Beside them 9 k n of traffic for the k-th probe, and O(k³) work an
 /// estimate. Probes are made again from their keys when needed: two blocks of k vectors are kept.
 template <Space S>
 class XTrace {
