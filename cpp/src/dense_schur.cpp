@@ -48,16 +48,59 @@ R discriminant(R a, R b, R c, R d) {
   return half * half + b * c;
 }
 
+// The plain loops over matrices of up to four rows keep this file from instantiating Eigen's
+// products, which take a minute to compile in these four fields.
+
+template <class W>
+W conjugated(W a) {
+  if constexpr (kReal<W>) {
+    return a;
+  } else {
+    return std::conj(a);
+  }
+}
+
+/// A matrix of up to four rows and columns.
+template <class W>
+struct Tiny {
+  Index n;
+  W a[16] = {};  // column-major
+
+  W& operator()(Index i, Index j) { return a[i + 4 * j]; }
+  const W& operator()(Index i, Index j) const { return a[i + 4 * j]; }
+  BlockView<W> view() { return {a, n, n, 4}; }
+};
+
+/// Rows [j, j + G.n) of the columns from `first` on become Gᴴ times what they are.
+template <class W>
+void from_left(const Tiny<W>& G, BlockView<W> T, Index j, Index first) {
+  for (Index c = first; c < T.cols; ++c) {
+    W x[4] = {};
+    for (Index i = 0; i < G.n; ++i) {
+      for (Index l = 0; l < G.n; ++l) x[i] += conjugated(G(l, i)) * T(j + l, c);
+    }
+    std::copy_n(x, G.n, &T(j, c));
+  }
+}
+
+/// Columns [j, j + G.n) of the first `rows` rows become what they are times G.
+template <class W>
+void from_right(BlockView<W> T, const Tiny<W>& G, Index j, Index rows) {
+  for (Index r = 0; r < rows; ++r) {
+    W x[4] = {};
+    for (Index i = 0; i < G.n; ++i) {
+      for (Index l = 0; l < G.n; ++l) x[i] += T(r, j + l) * G(l, i);
+    }
+    for (Index i = 0; i < G.n; ++i) T(r, j + i) = x[i];
+  }
+}
+
 /// T = ZᴴTZ and Q = Q Z, where Z is G in the rows and columns from j on.
-template <class W, class Small>
-void transform(BlockView<W> T, BlockView<W> Q, Index j, const Small& G) {
-  const Index size = G.rows();
-  auto t = map(T);
-  t.middleRows(j, size).rightCols(T.cols - j) =
-      (G.adjoint() * t.middleRows(j, size).rightCols(T.cols - j)).eval();
-  t.middleCols(j, size).topRows(j + size) = (t.middleCols(j, size).topRows(j + size) * G).eval();
-  auto q = map(Q);
-  q.middleCols(j, size) = (q.middleCols(j, size) * G).eval();
+template <class W>
+void transform(BlockView<W> T, BlockView<W> Q, Index j, const Tiny<W>& G) {
+  from_left(G, T, j, j);
+  from_right(T, G, j, j + G.n);
+  from_right(Q, G, j, Q.rows);
 }
 
 /// Makes the block at rows j and j + 1 triangular if its eigenvalues are real.
@@ -70,8 +113,10 @@ void split(BlockView<W> T, BlockView<W> Q, Index j) {
     // λ − d without cancellation; (λ − d, c) is the eigenvector of λ.
     const W half = (a - d) / 2, z = half + std::copysign(std::sqrt(square), half);
     const W length = std::hypot(z, c);
-    Eigen::Matrix<W, 2, 2> G;
-    G << z / length, -c / length, c / length, z / length;
+    Tiny<W> G{2};
+    G(0, 0) = G(1, 1) = z / length;
+    G(1, 0) = c / length;
+    G(0, 1) = -c / length;
     transform(T, Q, j, G);
     T(j + 1, j) = W(0);
   }
@@ -115,8 +160,8 @@ void solve_small(R (&K)[4][4], R (&b)[4], Index n) {
 /// The first `cols` columns of M become orthonormal; the others complete the basis. M has at most
 /// four rows, and columns that are far from dependent once the first ones are taken out of them.
 template <class W>
-void complete_basis(Matrix<W>& M, Index cols) {
-  const Index n = M.rows();
+void complete_basis(Tiny<W>& M, Index cols) {
+  const Index n = M.n;
   for (Index j = 0; j < n; ++j) {
     Index unit = 0;
     if (j >= cols) {  // the unit vector that the columns before leave most of
@@ -134,7 +179,7 @@ void complete_basis(Matrix<W>& M, Index cols) {
     for (int pass = 0; pass < 3; ++pass) {
       for (Index l = 0; l < j; ++l) {
         W dot(0);
-        for (Index i = 0; i < n; ++i) dot += Eigen::numext::conj(M(i, l)) * M(i, j);
+        for (Index i = 0; i < n; ++i) dot += conjugated(M(i, l)) * M(i, j);
         for (Index i = 0; i < n; ++i) M(i, j) -= dot * M(i, l);
       }
       Real<W> norm(0);
@@ -144,13 +189,22 @@ void complete_basis(Matrix<W>& M, Index cols) {
   }
 }
 
+/// The largest modulus in the first `cols` columns of the rows from `first` on.
+template <class W>
+Real<W> largest_of(const Tiny<W>& M, Index first, Index rows, Index cols) {
+  Real<W> largest(0);
+  for (Index j = 0; j < cols; ++j) {
+    for (Index i = first; i < rows; ++i) largest = std::max(largest, std::abs(M(i, j)));
+  }
+  return largest;
+}
+
 /// An orthonormal basis whose first q columns span the invariant subspace of D = (A B; 0 C) that
 /// belongs to C, of q rows: of (X; I) with A X − X C = −B.
 template <class W>
-Matrix<W> leading_basis(const Matrix<W>& D, Index q) {
-  const Index p = D.rows() - q;
-  Matrix<W> M(p + q, p + q);
-  M.setZero();
+Tiny<W> leading_basis(const Tiny<W>& D, Index q) {
+  const Index p = D.n - q;
+  Tiny<W> M{p + q};
   if (p == 1 && q == 1) {
     M(0, 0) = D(0, 1);  // the division is left out: C may be close to A
     M(1, 0) = D(1, 1) - D(0, 0);
@@ -169,24 +223,33 @@ Matrix<W> leading_basis(const Matrix<W>& D, Index q) {
       M(p + j, j) = W(1);
     }
   }
-  const Real<W> largest = M.cwiseAbs().maxCoeff();
+  const Real<W> largest = largest_of(M, 0, p + q, q);
   if (!(largest > Real<W>(0)) || !std::isfinite(largest)) {
-    M.setIdentity();
-  } else {
-    M /= W(largest);
-    complete_basis(M, q);
+    M = {p + q};
+    for (Index i = 0; i < p + q; ++i) M(i, i) = W(1);
+    return M;
   }
+  for (Index j = 0; j < q; ++j) {
+    for (Index i = 0; i < p + q; ++i) M(i, j) /= largest;
+  }
+  complete_basis(M, q);
   return M;
 }
 
 /// Swaps the blocks of p rows at j and of q rows after it; false if that would not be stable.
 template <class W>
 bool swap_blocks(BlockView<W> T, BlockView<W> Q, Index j, Index p, Index q) {
-  const Matrix<W> D = map(T).block(j, j, p + q, p + q);
-  const Matrix<W> G = leading_basis(D, q);
-  const Matrix<W> swapped = G.adjoint() * D * G;
-  const Real<W> rounding = 10 * std::numeric_limits<Real<W>>::epsilon() * D.cwiseAbs().maxCoeff();
-  if (!(swapped.bottomLeftCorner(p, q).cwiseAbs().maxCoeff() <= rounding)) return false;
+  const Index n = p + q;
+  Tiny<W> D{n};
+  for (Index i = 0; i < n; ++i) {
+    for (Index l = 0; l < n; ++l) D(i, l) = T(j + i, j + l);
+  }
+  const Tiny<W> G = leading_basis(D, q);
+  Tiny<W> swapped = D;
+  from_left(G, swapped.view(), 0, 0);
+  from_right(swapped.view(), G, 0, n);
+  const Real<W> rounding = 10 * std::numeric_limits<Real<W>>::epsilon() * largest_of(D, 0, n, n);
+  if (!(largest_of(swapped, q, n, q) <= rounding)) return false;
   if (p == 1 && q == 1) {
     const W first = T(j, j), second = T(j + 1, j + 1);
     transform(T, Q, j, G);
@@ -196,7 +259,7 @@ bool swap_blocks(BlockView<W> T, BlockView<W> Q, Index j, Index p, Index q) {
     return true;
   }
   transform(T, Q, j, G);
-  map(T).block(j + q, j, p, q).setZero();
+  for (Index c = j; c < j + q; ++c) std::fill_n(&T(j + q, c), p, W(0));
   if (q == 2) split(T, Q, j);
   if (p == 2) split(T, Q, j + q);
   return true;

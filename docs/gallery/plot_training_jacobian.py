@@ -8,10 +8,10 @@ those below 1 to changes that it forgets. Many are close to 1: in these directio
 nothing at all, so that left and right singular vectors are the same.
 
 The largest singular values come from Golub-Kahan bidiagonalisation, how many there are of each size
-from stochastic Lanczos quadrature of JᵀJ. Inside the spectrum single singular vectors mean nothing;
-filters f(JᵀJ) of a random vector, three from one Lanczos basis, give a typical vector of each
-region. Then training is run from parameters moved along them, over five decades: the factors hold
-while the change is small.
+from stochastic Lanczos quadrature of JᵀJ. The smallest crowd at zero, as those of the bulk do at 1,
+and single singular vectors mean little there; filters f(JᵀJ) of a random vector, three from one
+Lanczos basis, give a typical vector of each region. Then training is run from parameters moved
+along them, over five decades: the factors hold while the change is small.
 
 Belrose, Scherlis: Understanding gradient descent through the training Jacobian. arXiv 2412.07003,
 2024.
@@ -53,7 +53,7 @@ rng = np.random.default_rng(0)
 order = rng.permutation(len(labels))[:SAMPLES]
 x, y = jnp.asarray(images[order] / 16), jnp.asarray(np.eye(CLASSES)[labels[order]])
 batches = jnp.asarray(np.stack([rng.permutation(SAMPLES)[:BATCH] for _ in range(STEPS)]))
-rates = RATE * 0.5 * (1 + jnp.cos(jnp.pi * jnp.arange(STEPS) / STEPS))
+rates = jnp.asarray(RATE * 0.5 * (1 + np.cos(np.pi * np.arange(STEPS) / STEPS)))
 
 pixels = x.shape[1]
 start, tree = ravel_pytree(
@@ -214,7 +214,8 @@ right.plot([], [], color="black", linestyle=":", linewidth=0.8, label="‖Jv‖"
 right.set_xlabel("length of the change before training")
 right.set_ylabel("change after / change before")
 right.set_title("Training from moved parameters")
-right.legend(fontsize="small", loc="lower left")
+right.set_ylim(0.06, None)
+right.legend(fontsize="small", loc="lower left", ncols=2)
 
 folder = Path(os.environ.get("RITZ_GALLERY_OUT", "gallery-out"))
 folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,11 @@ GALLERY = Path(__file__).resolve().parents[2] / "docs" / "gallery"
 SCRIPTS = sorted(GALLERY.glob("plot_*.py"))
 # What a script needs beyond the test requirements; without it the script says so and ends well.
 NEEDS = {
+    "plot_gradient_subspace": "torch",
+    "plot_hessian_spectrum": "torch",
+    "plot_learning_rates": "torch",
+    "plot_sharpness": "torch",
+    "plot_training_jacobian": "jax",
     "plot_empirical_ntk": "jax",
     "plot_exact_gauss_newton": "torch",
     "plot_function_space_distance": "torch",

@@ -203,3 +203,10 @@ def test_torch_and_jax_and_trees():
     A = ritz.LinearOperator((30, 30), lambda x: j @ x)
     res = ritz.quadratic_form(A, jnp.asarray(u, jnp.float32), rtol=1e-3)
     np.testing.assert_allclose(res.value, base.value, rtol=2e-3)
+
+
+def test_a_pole_at_an_eigenvalue_is_a_breakdown() -> None:
+    for f in ("inv", "log"):
+        result = ritz.quadratic_form(np.zeros((5, 5)), np.ones(5), f)
+        assert result.status is ritz.Status.breakdown
+        assert not result.converged

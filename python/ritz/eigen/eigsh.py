@@ -133,8 +133,8 @@ def eigsh(
     A Krylov space from one vector holds one vector of each eigenspace; copies come in by rounding
     (under a loose tolerance by small random vectors that stand for it). Before convergence is
     claimed, the complement of what was found is searched from a random direction until its best
-    value is seen to be worse, with at most a quarter more products. So copies are missed rarely,
-    most likely under tolerances of 1e-3 and more; up to block_size they are never missed.
+    value is seen to be worse, with at most a quarter more products. Copies can still be missed,
+    rarely; up to block_size they are not.
 
     References
     ----------

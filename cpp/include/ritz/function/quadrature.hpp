@@ -141,6 +141,7 @@ void run(S& space, const A& op, const Integrand& f, QuadratureWorkspace<S>& ws, 
                ws.integrals[static_cast<std::size_t>(i)].bracket.at_rounding();
       });
     }
+    if (std::isinf(std::abs(out.value))) return finish(Status::breakdown);  // a pole at a node
     now.residual = out.residual;
     now.objective = std::real(out.value);
     stop = monitor.check(now);
