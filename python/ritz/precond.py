@@ -519,6 +519,7 @@ def _largest_eigenvalue(a: LinearOperator, seed: int, like: Any) -> float:
     result = eigsh(
         a,
         1,
+        which="LA",
         ncv=min(10, a.shape[0]),
         tol=0.05,
         verify=False,

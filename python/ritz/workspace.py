@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,14 @@ from ritz import _arrays, _core
 
 __all__ = ["Workspace"]
 
-_METHODS = ("eigsh", "trace", "least_squares", "minimize")
+# Methods that are no linear solvers, and how many basis vectors those that have a basis take for k
+# results if nothing is said.
+_METHODS = ("eigsh", "eigs", "svds", "trace", "least_squares", "minimize")
+_BASIS: dict[str, Callable[[int], int]] = {
+    "eigsh": lambda k: max(2 * k + 10, 20),
+    "eigs": lambda k: max(2 * k + 1, 20),
+    "svds": lambda k: max(3 * k, 20),
+}
 
 
 class Workspace:
@@ -22,16 +29,16 @@ class Workspace:
     Parameters
     ----------
     method : str
-        The function that it is for: a linear solver, "eigsh", "trace", "least_squares" or
-        "minimize".
+        The function that it is for: a linear solver, "eigsh", "eigs", "svds", "trace",
+        "least_squares" or "minimize".
     *shape : int or (int, int)
         The operator's (rows, columns) or a single n; for the nonlinear methods the model's
         (outputs, parameters). A larger problem makes it grow, a smaller one uses a part of it.
     dtype : dtype
         The element type of the runs.
     k, ncv : int, optional
-        Of `eigsh`: eigenpairs (by default 6) and basis vectors (by default max(2k + 1, 20)); k also
-        of `gcrodr`: vectors kept (by default 20).
+        Of `eigsh`, `eigs` and `svds`: results (by default 6) and basis vectors (by default as many
+        as they take); k also of `gcrodr`: vectors kept (by default 20).
     **options
         Of a linear solver, those that decide how many vectors it needs: `restart`, …
 
@@ -64,7 +71,8 @@ class Workspace:
         self.shape = (m, n)
         self.dtype = _arrays.element_type(dtype, "dtype")
         pairs = 6 if k is None else _arrays.integer(k, "k")
-        basis = max(2 * pairs + 1, 20) if ncv is None else _arrays.integer(ncv, "ncv")
+        by_default = _BASIS[method](pairs) if method in _BASIS else 0
+        basis = by_default if ncv is None else _arrays.integer(ncv, "ncv")
         core = _arrays.core(self.dtype)
         if method in linear:
             from ritz._linear import compiled_options
