@@ -30,7 +30,7 @@ bool accurate(BlockView<const W> A, BlockView<W> U, std::span<const double> s, B
   const Eigen::Map<const Eigen::VectorXd> values(s.data(), static_cast<Index>(s.size()));
   const double error = (map(A) * map(V) - map(U) * values.asDiagonal()).colwise().norm().maxCoeff();
   const auto size = static_cast<double>(std::max(A.rows, A.cols));
-  return error <= 8.0 * std::numeric_limits<double>::epsilon() * std::sqrt(size) * s[0];
+  return error <= 4.0 * std::numeric_limits<double>::epsilon() * std::sqrt(size) * s[0];
 }
 
 }  // namespace
