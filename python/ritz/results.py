@@ -551,3 +551,13 @@ def account_of(outcome: dict[str, Any], history: npt.NDArray[np.float64] | None)
         "history": history,
         "seconds": outcome["seconds"],
     }
+
+
+def without_tolerance(account: dict[str, Any]) -> dict[str, Any]:
+    """Let an account of samples whose error nothing was asked of say so."""
+    asked = account["target"] > 0.0 or account["residual"] == 0.0
+    if account["status"] is Status.converged and not asked:
+        account["message"] = (
+            f"converged at iteration {account['iterations']}: all samples asked for were taken"
+        )
+    return account

@@ -1,6 +1,5 @@
 #include <pybind11/complex.h>
 #include "bind.hpp"
-#include "bind.hpp"
 #include "bind_linear.hpp"
 #include "bind_methods.hpp"
 #include "bind_shifts.hpp"

@@ -4,11 +4,11 @@
 #include "bind_methods.hpp"
 #include "monitor.hpp"
 #include "ritz/compiled/linear.hpp"
-#include "workspace.hpp"
 #include "ritz/core/threads.hpp"
 #include "ritz/core/version.hpp"
 #include "ritz/op/c_operator.hpp"
 #include "ritz/space/kernel_table.hpp"
+#include "workspace.hpp"
 
 namespace {
 

@@ -17,7 +17,7 @@ from ritz._run import Callbacks, Watch, setting
 from ritz.functions.determinants import signs
 from ritz.functions.quadrature import keep_basis, spectrum_bounds
 from ritz.operators import aslinearoperator
-from ritz.results import Result, account_of
+from ritz.results import Result, account_of, without_tolerance
 
 __all__ = ["SpectralDensity", "Spike", "spectral_density"]
 
@@ -399,7 +399,7 @@ def spectral_density(
             )
             products = zip(outcome["products"], more, strict=True)
             outcome["products"] = tuple(a + b for a, b in products)
-        account = account_of(outcome, watch.history)
+        account = without_tolerance(account_of(outcome, watch.history))
         account |= {
             "method": method,
             "n": n,

@@ -12,7 +12,7 @@ from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.functions.quadrature import integrand, keep_basis, spectrum_bounds
 from ritz.operators import LinearOperator, aslinearoperator
-from ritz.results import Estimate, Status, account_of
+from ritz.results import Estimate, Status, account_of, without_tolerance
 
 __all__ = ["SpectralEstimate", "logdet", "schatten_norm"]
 
@@ -286,7 +286,7 @@ def _spectral_sum(
         value, stderr, outcome = run.core.spectral_sum(
             run(A), f, seed, options, path, every, watch.monitor
         )
-        account = account_of(outcome, watch.history)
+        account = without_tolerance(account_of(outcome, watch.history))
         error = outcome["quadrature_error"]
         if account["status"] is Status.negative_curvature:
             value = stderr = error = math.nan

@@ -14,7 +14,7 @@ from ritz._run import Callbacks, Watch, setting
 from ritz.frameworks import Framework
 from ritz.functions.trace import BLOCK, budget, chosen
 from ritz.operators import LinearOperator, aslinearoperator
-from ritz.results import EstimatePath, VectorEstimate, account_of
+from ritz.results import EstimatePath, VectorEstimate, account_of, without_tolerance
 
 __all__ = ["diagonal"]
 
@@ -139,7 +139,7 @@ def estimate(
             value, stderr = _roots(value.real, stderr)
         elif name != "diagonal":
             value = value.real
-        account = account_of(outcome, watch.history)
+        account = without_tolerance(account_of(outcome, watch.history))
         account["method"] = methods[outcome["method"]]
         if options["keep_path"]:
             errors = outcome["path_stderr"]

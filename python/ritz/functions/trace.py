@@ -10,7 +10,7 @@ from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.operators import aslinearoperator
-from ritz.results import Estimate, EstimatePath, account_of
+from ritz.results import Estimate, EstimatePath, account_of, without_tolerance
 from ritz.workspace import Workspace, lent
 
 __all__ = ["trace"]
@@ -141,7 +141,7 @@ def trace(
         value, stderr, outcome = core.trace(
             run(A), options, number, seed, path, every, watch.monitor, memory
         )
-        account = account_of(outcome, watch.history)
+        account = without_tolerance(account_of(outcome, watch.history))
         account["method"] = _METHODS[outcome["method"]]
         if history:
             account["path"] = EstimatePath(
