@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import ritz
 
 project = "ritz"
@@ -30,3 +32,12 @@ napoleon_numpy_docstring = True
 napoleon_use_ivar = True  # properties may be named under Attributes as well
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
+
+
+def keep_magnitudes(app, what, name, obj, options, lines):
+    """Escapes the bars of |λ|, which reStructuredText would read as a substitution."""
+    lines[:] = [re.sub(r"\|(?=\S)([^|`]*\S)\|", r"\|\1\|", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", keep_magnitudes)
