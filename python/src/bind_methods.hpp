@@ -33,8 +33,15 @@ void bind_eigs(const ElementTypes& types);
 void bind_eigsh(const ElementTypes& types);
 void bind_estimators(const ElementTypes& types);
 void bind_funm(const ElementTypes& types);
+void bind_kaczmarz(const ElementTypes& types);
 void bind_lobpcg(const ElementTypes& types);
+void bind_lowrank(const ElementTypes& types);
+void bind_lstsq(const ElementTypes& types);
+void bind_nystrom(const ElementTypes& types);
 void bind_quadrature(const ElementTypes& types);
+void bind_selection(const ElementTypes& types);
+void bind_skeleton(const ElementTypes& types);
+void bind_sketch(const ElementTypes& types);
 void bind_svds(const ElementTypes& types);
 
 }  // namespace ritz::python

@@ -52,4 +52,30 @@ struct BlockView {
   }
 };
 
+/// A matrix at any strides, counted in elements: by rows, by columns, or every other of either.
+template <class T>
+struct MatrixView {
+  T* data = nullptr;
+  Index rows = 0;
+  Index cols = 0;
+  Index row_stride = 1;
+  Index col_stride = 0;
+
+  constexpr MatrixView() = default;
+  constexpr MatrixView(T* first, Index m, Index n, Index by_row, Index by_col)
+      : data(first), rows(m), cols(n), row_stride(by_row), col_stride(by_col) {}
+  constexpr MatrixView(BlockView<T> X) : MatrixView(X.data, X.rows, X.cols, 1, X.ld) {}
+  constexpr operator MatrixView<const T>() const
+    requires(!std::is_const_v<T>)
+  {
+    return {data, rows, cols, row_stride, col_stride};
+  }
+
+  constexpr T& operator()(Index i, Index j) const { return data[i * row_stride + j * col_stride]; }
+  constexpr MatrixView transposed() const { return {data, cols, rows, col_stride, row_stride}; }
+  constexpr MatrixView part(Index i, Index j, Index m, Index n) const {
+    return {data + i * row_stride + j * col_stride, m, n, row_stride, col_stride};
+  }
+};
+
 }  // namespace ritz

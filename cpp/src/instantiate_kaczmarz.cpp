@@ -1,0 +1,3 @@
+#include "ritz/compiled/kaczmarz.hpp"
+
+namespace ritz::compiled {}  // namespace ritz::compiled

@@ -1,0 +1,3 @@
+#include "ritz/compiled/lowrank.hpp"
+
+namespace ritz::compiled {}  // namespace ritz::compiled

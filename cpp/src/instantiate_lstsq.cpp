@@ -1,0 +1,3 @@
+#include "ritz/compiled/lstsq.hpp"
+
+namespace ritz::compiled {}  // namespace ritz::compiled

@@ -1,0 +1,3 @@
+#include "ritz/compiled/nystrom.hpp"
+
+namespace ritz::compiled {}  // namespace ritz::compiled

@@ -1,0 +1,3 @@
+#include "ritz/compiled/selection.hpp"
+
+namespace ritz::compiled {}  // namespace ritz::compiled

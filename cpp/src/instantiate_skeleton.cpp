@@ -1,0 +1,3 @@
+#include "ritz/compiled/skeleton.hpp"
+
+namespace ritz::compiled {}  // namespace ritz::compiled

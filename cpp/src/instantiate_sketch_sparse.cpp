@@ -1,0 +1,3 @@
+#include "ritz/compiled/sketch.hpp"
+
+namespace ritz::compiled {}  // namespace ritz::compiled

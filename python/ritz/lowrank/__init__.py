@@ -1,0 +1,1 @@
+"""Approximations of low rank, each with an estimate of its error."""
