@@ -118,11 +118,13 @@ format: test-environment
 	ruff format
 	clang-format -i $(formatted)
 
-# Without doctest the tree is still built, tested by its examples and used by the later steps.
+# In the tree that the Python module was built in: the library is compiled once for both. Without
+# doctest the examples are still built and run.
 test-cpp: test-environment doctest-header
-	@cmake --preset dev --log-level=WARNING -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF) >/dev/null
-	@cmake --build --preset dev -- --quiet
-	ctest --preset dev
+	@cmake -S . -B build/editable --log-level=WARNING -DRITZ_EXAMPLES=ON \
+	  -DRITZ_TESTS=$$($(has_doctest) && echo ON || echo OFF) >/dev/null
+	@cmake --build build/editable -- --quiet
+	ctest --test-dir build/editable --output-on-failure --no-tests=error --timeout 300
 
 # Only the spaces and what is built on their threads can race; the methods have no threads.
 tsan_tests := spaces threads dense_sparse operators comm columns
@@ -145,9 +147,7 @@ test-python: test-environment
 
 # The installed library as another project meets it: through find_package, from its own folder.
 test-examples: test-environment doctest-header
-	@[ -d build/dev ] || $(MAKE) test-cpp
-	@cmake --build --preset dev --target ritz -- --quiet
-	@cmake --install build/dev --prefix build/prefix >/dev/null
+	@cmake --install build/editable --component library --prefix build/prefix >/dev/null
 	@for project in tests/consume examples/embed_cpp examples/embed_c; do \
 	  name=$$(basename $$project); \
 	  cmake -S $$project -B build/consume/$$name -G Ninja --log-level=WARNING \
@@ -161,10 +161,11 @@ docs test-docs: test-environment
 	sphinx-build -q -W --keep-going -b html docs build/docs
 	@echo "the documentation is in build/docs/index.html"
 
-# sdist, the wheel built from it in isolation, and that wheel in an environment of its own.
+# sdist, the wheel built from it in isolation, and that wheel in an environment of its own. What is
+# tested is that nothing is missing; without optimisation that takes half as long.
 test-package: test-environment
 	@rm -rf build/package
-	python -m build --outdir build/package . >build/package.log 2>&1 \
+	python -m build --outdir build/package -Ccmake.define.CMAKE_CXX_FLAGS_RELEASE=-O0 . >build/package.log 2>&1 \
 	  || { tail -n 50 build/package.log; exit 1; }
 	@ls -l build/package | awk 'NR > 1 {print $$5, $$9}'
 	@$(PYTHON) -m venv build/package/venv
@@ -189,6 +190,7 @@ bench: test-environment
 	python bench/matrices.py --json $(RESULTS)/matrices.json --markdown $(RESULTS)/matrices.md
 	python bench/curvature.py --json $(RESULTS)/curvature.json --markdown $(RESULTS)/curvature.md
 	python bench/spectra.py --json $(RESULTS)/spectra.json --markdown $(RESULTS)/spectra.md
+	python bench/sketch.py --json $(RESULTS)/sketch.json --markdown $(RESULTS)/sketch.md
 	python bench/bal.py build/release/bench/bal --json $(RESULTS)/bal.json
 
 clean:

@@ -176,6 +176,12 @@ struct Strip {
     Strip{2 * i + L}.store(parts, join<1>(v, sequence));
   }
 
+  /// The place that lane l holds of complex numbers of precision R.
+  template <class R>
+  static constexpr int place(int l) {
+    return source<R>(l, 0) / 2;
+  }
+
  private:
   // Real and imaginary parts are told apart within groups of 16 bytes, which every level shuffles
   // in one instruction. So lanes hold the places of a strip in another order, the same for all
@@ -575,17 +581,6 @@ void cast(Index n, const T* x, typename KernelTable<T>::Other* y) {
 // ---- random fills -------------------------------------------------------------------------------
 
 template <Field T>
-void random_signs(RandomKey key, Index first, Index n, T* x) {
-  for (Index i = 0; i < n;) {
-    const philox::Block bits = philox::bits(key.seed, key.stream, (first + i) / 128);
-    for (Index k = (first + i) % 128; k < 128 && i < n; ++k, ++i) {
-      const std::uint32_t bit = bits[static_cast<std::size_t>(k / 32)] >> (k % 32) & 1u;
-      Single{i}.store(x, coefficient<T>(bit != 0 ? -1.0 : 1.0));
-    }
-  }
-}
-
-template <Field T>
 void random_uniform(RandomKey key, Index first, Index n, T* x) {
   for (Index i = 0; i < n; ++i) {
     const auto u = philox::uniform2(key.seed, key.stream, first + i);
@@ -596,6 +591,12 @@ void random_uniform(RandomKey key, Index first, Index n, T* x) {
     }
   }
 }
+
+#include "kernels_gemm.inl"
+#include "kernels_hadamard.inl"
+#include "kernels_normal.inl"
+#include "kernels_scatter.inl"
+#include "kernels_tile.inl"
 
 // ---- table --------------------------------------------------------------------------------------
 
@@ -625,7 +626,21 @@ constexpr KernelTable<T> table_of() {
           .reciprocal = reciprocal<T>,
           .cast = cast<T>,
           .random_signs = random_signs<T>,
-          .random_uniform = random_uniform<T>};
+          .random_uniform = random_uniform<T>,
+          .random_normal = random_normal<T>,
+          .sketch_normal = sketch_normal<T>,
+          .sketch_signs = sketch_signs<T>,
+          .tile_product = tile_product<false, T>,
+          .adjoint_tile_product = tile_product<true, T>,
+          .project_block = project_block<true, T>,
+          .project_block_transpose = project_block<false, T>,
+          .add_product = add_product<false, T>,
+          .add_conjugate_product = add_product<true, T>,
+          .random_row_groups = random_row_groups,
+          .scatter_rows = scatter_rows<RealOf<T>>,
+          .gather_rows = gather_rows<RealOf<T>>,
+          .hadamard = hadamard<T>,
+          .hadamard_step = hadamard_step<T>};
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ from ritz.symmetric import SymmetricResult, cg, cr, fcg, minres, minres_qlp, sym
 from ritz.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ritz import checks, curvature, losses, monitors, precond
+    from ritz import checks, curvature, losses, monitors, precond, selection, sketch
     from ritz.checks import Report, check
     from ritz.curvature.closures import Closures
     from ritz.curvature.distance import function_space_distance
@@ -59,6 +59,15 @@ if TYPE_CHECKING:
     from ritz.functions.quadrature import bilinear_form, quadratic_form
     from ritz.functions.row_norms import row_norms
     from ritz.functions.trace import trace
+    from ritz.lowrank.cqrrpt import cqrrpt
+    from ritz.lowrank.cur import cur
+    from ritz.lowrank.interpolative import interpolative
+    from ritz.lowrank.nystrom import nystrom
+    from ritz.lowrank.nystrom_generalized import nystrom_generalized
+    from ritz.lowrank.rangefinder import rangefinder
+    from ritz.lowrank.svd_lowrank import svd_lowrank
+    from ritz.sketch.lstsq import lstsq
+    from ritz.sketch.subspace import subspace
 
 __version__: str = _core.version
 
@@ -102,8 +111,10 @@ __all__ = [
     "check",
     "checks",
     "cond",
+    "cqrrpt",
     "cr",
     "craig",
+    "cur",
     "curvature",
     "diagonal",
     "eigs",
@@ -120,6 +131,7 @@ __all__ = [
     "hessian",
     "identity",
     "idrs",
+    "interpolative",
     "iterate",
     "jacobian",
     "kfac",
@@ -130,6 +142,7 @@ __all__ = [
     "losses",
     "lsmr",
     "lsqr",
+    "lstsq",
     "minimize",
     "minres",
     "minres_qlp",
@@ -140,14 +153,21 @@ __all__ = [
     "nullspace",
     "num_threads",
     "numerical_rank",
+    "nystrom",
+    "nystrom_generalized",
     "precond",
     "quadratic_form",
+    "rangefinder",
     "row_norms",
     "schatten_norm",
     "select",
+    "selection",
     "set_num_threads",
+    "sketch",
     "solve",
     "spectral_density",
+    "subspace",
+    "svd_lowrank",
     "svds",
     "symmlq",
     "trace",
@@ -180,9 +200,6 @@ _LAZY = {
     "interpolative": "ritz.lowrank.interpolative",
     "cur": "ritz.lowrank.cur",
     "lstsq": "ritz.sketch.lstsq",
-    "sgmres": "ritz.general",
-    "kaczmarz": "ritz.sketch.kaczmarz",
-    "sketch_and_project": "ritz.sketch.kaczmarz",
     "subspace": "ritz.sketch.subspace",
     "sketch": "",
     "selection": "",

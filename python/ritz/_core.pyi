@@ -144,11 +144,26 @@ class _LinearSolve(Protocol):
     def residual(self) -> float: ...
     def outcome(self) -> dict[str, Any]: ...
 
+class _Sketch(Protocol):
+    """The class Sketch of an element type's submodule."""
+
+    def operator(self) -> _Operator: ...
+    def apply(self, a: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def apply_adjoint(self, a: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def submatrix(self, i: int, j: int, rows: int, cols: int) -> npt.NDArray[Any]: ...
+
 class _Methods(Protocol):
     """The submodule of one element type; levenberg_marquardt is that of real ones only."""
 
     Operator: type[_Operator]
 
+    def SRHT(self, d: int, m: int, seed: int, rounds: int) -> _Sketch: ...
+    def Fastfood(self, d: int, m: int, seed: int) -> _Sketch: ...
+    def KhatriRao(
+        self, d: int, m: int, seed: int, sizes: Sequence[int], normal: bool
+    ) -> _Sketch: ...
+    def KhatriRaoFactor(self, d: int, m: int, seed: int, k: int, normal: bool) -> _Sketch: ...
+    def fwht(self, a: npt.NDArray[Any], length: int, c: float, lent: bool) -> npt.NDArray[Any]: ...
     def csr_int32(
         self,
         rows: int,
@@ -300,6 +315,18 @@ class _Methods(Protocol):
     ) -> tuple[
         npt.NDArray[np.float64], npt.NDArray[Any], npt.NDArray[np.float64], dict[str, Any]
     ]: ...
+    def nystrom(
+        self, a: _Operator, options: dict[str, Any], monitor: Monitor
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], dict[str, Any]]: ...
+    def nystrom_generalized(
+        self, a: _Operator, options: dict[str, Any], monitor: Monitor
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[Any], dict[str, Any]]: ...
+    def eigenfactors(self, u: npt.NDArray[Any], d: npt.NDArray[np.float64]) -> _Operator: ...
+    def nystrom_preconditioner(
+        self, u: npt.NDArray[Any], lam: npt.NDArray[np.float64], mu: float
+    ) -> _Operator: ...
+    def symmetric_coefficients(self, traces: Sequence[float]) -> list[float]: ...
+    def symmetric_polynomial(self, a: _Operator, traces: Sequence[float]) -> _Operator: ...
     def trace(
         self,
         a: _Operator,
@@ -387,6 +414,54 @@ class _Methods(Protocol):
     def gauss_rule(
         self, diagonal: npt.NDArray[np.float64], off: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+    def lstsq(
+        self,
+        a: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        options: dict[str, Any],
+        method: int,
+        seed: int,
+        nnz: int,
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]], dict[str, Any]]: ...
+    def lstsq_operator(
+        self,
+        a: _Operator,
+        b: npt.NDArray[Any],
+        options: dict[str, Any],
+        method: int,
+        seed: int,
+        nnz: int,
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]], dict[str, Any]]: ...
+    def lstsq_sparse_int32(
+        self,
+        a: _Operator,
+        by_columns: bool,
+        indptr: npt.NDArray[Any],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        options: dict[str, Any],
+        method: int,
+        seed: int,
+        nnz: int,
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]], dict[str, Any]]: ...
+    def lstsq_sparse_int64(
+        self,
+        a: _Operator,
+        by_columns: bool,
+        indptr: npt.NDArray[Any],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        options: dict[str, Any],
+        method: int,
+        seed: int,
+        nnz: int,
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]], dict[str, Any]]: ...
     def svds(
         self,
         a: _Operator,
@@ -403,6 +478,48 @@ class _Methods(Protocol):
         npt.NDArray[np.float64],
         dict[str, Any],
     ]: ...
+    def interpolative(
+        self,
+        a: _Operator,
+        memory: Any,
+        options: dict[str, Any],
+        seed: int,
+        with_columns: bool,
+        monitor: Monitor,
+    ) -> tuple[
+        npt.NDArray[np.int64], npt.NDArray[Any], npt.NDArray[Any] | None, dict[str, Any]
+    ]: ...
+    def cur(
+        self,
+        a: _Operator,
+        memory: Any,
+        options: dict[str, Any],
+        core: int,
+        seed: int,
+        monitor: Monitor,
+    ) -> tuple[
+        npt.NDArray[Any],
+        npt.NDArray[Any],
+        npt.NDArray[Any],
+        npt.NDArray[np.int64],
+        npt.NDArray[np.int64],
+        dict[str, Any],
+    ]: ...
+    def cqrrpt(
+        self, a: npt.NDArray[Any], options: dict[str, Any], seed: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.int64], dict[str, Any]]: ...
+    def svd_lowrank(
+        self, a: _Operator, options: dict[str, Any], monitor: Monitor
+    ) -> tuple[
+        npt.NDArray[Any],
+        npt.NDArray[np.float64],
+        npt.NDArray[Any],
+        npt.NDArray[np.float64],
+        dict[str, Any],
+    ]: ...
+    def rangefinder(
+        self, a: _Operator, options: dict[str, Any], monitor: Monitor
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
     def norm2(self, a: _Operator, options: dict[str, Any], monitor: Monitor) -> dict[str, Any]: ...
     def frobenius_norm(
         self, a: _Operator, options: dict[str, Any], monitor: Monitor

@@ -33,7 +33,6 @@ void bind_eigs(const ElementTypes& types);
 void bind_eigsh(const ElementTypes& types);
 void bind_estimators(const ElementTypes& types);
 void bind_funm(const ElementTypes& types);
-void bind_kaczmarz(const ElementTypes& types);
 void bind_lobpcg(const ElementTypes& types);
 void bind_lowrank(const ElementTypes& types);
 void bind_lstsq(const ElementTypes& types);

@@ -1,4 +1,5 @@
 #include <pybind11/complex.h>
+#include <pybind11/stl.h>
 
 #include "bind_methods.hpp"
 #include "operators.hpp"
@@ -29,10 +30,65 @@ MatrixView<T> matrix(py::array_t<T>& a) {
   return {a.mutable_data(), a.shape(0), a.shape(1), a.strides(0) / size, a.strides(1) / size};
 }
 
+/// out = c H a along the middle axis of three, padded by zeros to that of `out`.
+template <Field T>
+void transform(const py::array_t<T>& a, py::array_t<T>& out, RealOf<T> c) {
+  const auto size = static_cast<py::ssize_t>(sizeof(T));
+  const Index count = a.shape(0), length = out.shape(1), width = out.shape(2);
+  const Index each = length * width, stride = a.strides(0) / size;
+  const MatrixView<const T> A(a.data(), a.shape(1), width, a.strides(1) / size,
+                              a.strides(2) / size);
+  T* const y = out.mutable_data();
+  const py::gil_scoped_release nogil;
+  const auto one = [&](Index i) {
+    compiled::fwht<T>({A.data + i * stride, A.rows, A.cols, A.row_stride, A.col_stride}, length, c,
+                      y + i * each);
+  };
+  if (each >= threads::kParallelElements) {
+    for (Index i = 0; i < count; ++i) one(i);
+  } else {
+    threads::for_each_part(count, count * each, one);
+  }
+}
+
+/// c H a along the middle axis of three, padded by zeros to `length`, a power of two: in `a` itself
+/// if it is lent, or a new array.
+template <Field T>
+py::array_t<T> fwht(py::array_t<T> a, Index length, RealOf<T> c, bool lent) {
+  if (a.ndim() != 3 || length < a.shape(1) || (lent && length != a.shape(1))) {
+    throw py::value_error("a 3-d array is needed, in the middle not longer than the result");
+  }
+  const auto size = static_cast<py::ssize_t>(sizeof(T));
+  const py::ssize_t count = a.shape(0), width = a.shape(2);
+  py::array_t<T> out = a;
+  if (!lent) {
+    // At lines of memory, which NumPy's own arrays are not.
+    const Index all = count * length * width;
+    auto buffer = HostSpace<T>().allocate(static_cast<std::size_t>(all) * sizeof(T));
+    auto* const data = static_cast<T*>(buffer.get());
+    out = array_over<T>(data, {count, length, width}, {size * length * width, size * width, size},
+                        std::move(buffer));
+  }
+  if (out.size() > 0) transform<T>(a, out, c);
+  return out;
+}
+
 template <Field T>
 void bind(py::module_& m) {
   using S = AnySketch<T>;
   using Array = py::array_t<T>;
+
+  m.def("SparseStack", compiled::sparse_stack<T>);
+  m.def("SparseSign", compiled::sparse_sign<T>);
+  m.def("Gaussian", compiled::gaussian<T>);
+  m.def("Rademacher", compiled::rademacher<T>);
+  m.def("Orthogonal", compiled::orthogonal<T>);
+  m.def("SRHT", compiled::srht<T>);
+  m.def("Fastfood", compiled::fastfood<T>);
+  m.def("KhatriRao", [](Index d, Index, std::uint64_t seed, const std::vector<Index>& sizes,
+                        bool normal) { return compiled::khatri_rao<T>(d, sizes, seed, normal); });
+  m.def("KhatriRaoFactor", compiled::khatri_rao_factor<T>);
+  m.def("fwht", fwht<T>);
 
   auto sketch = py::class_<S>(m, "Sketch");
   sketch.def("operator", [](const S& s) { return Node<T>{AnyOperator<T>(s), false}; })

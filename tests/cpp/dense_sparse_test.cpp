@@ -109,7 +109,7 @@ TEST_CASE_TEMPLATE_DEFINE("dense products", T, dense_products) {
                              {0, 3},
                              {3, 0}}) {
     const Dense<T> A = random_dense<T>(m, n, 33);
-    for (const Index columns : {1, 3, 11}) {
+    for (const Index columns : {1, 3, 11, 45}) {
       const Products<T> expected(A, columns);
       const double scale = std::sqrt(static_cast<double>(columns)) * (A.frobenius() + 1) *
                            std::sqrt(1.0 + static_cast<double>(m + n) / 64);

@@ -147,6 +147,12 @@ class SlotSpace {
   void axpy_columns(BlockView<const T> V, Slots h, View y) {
     if (!frozen()) host_.axpy_columns(V, h, y);
   }
+  void project_block(BlockView<const T> V, BlockView<const T> W, Slots h) {
+    if (!frozen()) host_.project_block(V, W, h);
+  }
+  void subtract_block(BlockView<const T> V, Slots h, BlockView<T> W) {
+    if (!frozen()) host_.subtract_block(V, h, W);
+  }
   void combine(BlockView<T> V, BlockView<const WideOf<T>> S) {
     if (!frozen()) host_.combine(V, S);
   }

@@ -111,6 +111,10 @@ void for_each_operation(const Test& test) {
   test("subtract_norm2", Sum::of_results,
        [](auto& s, In& d) { d.results[0] = s.subtract_norm2(d.V(), d.slots(8), d.w()); });
   test("axpy_columns", Sum::none, [](auto& s, In& d) { s.axpy_columns(d.V(), d.slots(8), d.y()); });
+  test("project_block", Sum::of_inputs,
+       [](auto& s, In& d) { s.project_block(d.V(), d.X(), d.out()); });
+  test("subtract_block", Sum::none,
+       [](auto& s, In& d) { s.subtract_block(d.V(), d.slots(8), d.X()); });
   test("combine", Sum::none, [](auto& s, In& d) { s.combine(d.V(), d.S()); });
   test("multiply", Sum::none, [](auto& s, In& d) { s.multiply(d.x(), d.y(), d.z()); });
   test("multiply in place", Sum::none, [](auto& s, In& d) { s.multiply(d.x(), d.y(), d.y()); });
@@ -434,6 +438,48 @@ TEST_CASE_TEMPLATE_DEFINE("moments of the normal numbers", T, spaces_normal) {
 }
 TEST_CASE_TEMPLATE_APPLY(spaces_normal, Fields);
 
+TEST_CASE_TEMPLATE_DEFINE("products of blocks of all shapes equal the reference", T,
+                          spaces_blocks) {
+  using W = WideOf<T>;
+  ReferenceSpace<T> reference;
+  for (const auto& [n, k, b] : {std::array<Index, 3>{0, 5, 3},
+                                {513, 1, 9},
+                                {4103, 37, 19},
+                                {300, 150, 1},
+                                {1030, 5, 70},
+                                {9, 0, 3},
+                                {65, 131, 34}}) {
+    CAPTURE(n);
+    CAPTURE(k);
+    const Index ld = n + 3;
+    std::vector<T> v = gaussian<T>(ld * std::max<Index>(k, 1), 5), w = gaussian<T>(ld * b, 6);
+    const BlockView<const T> V{v.data(), n, k, ld};
+    std::vector<W> h(at(k * b), W{7.0}), exact = h;
+    reference.project_block(V, {w.data(), n, b, ld}, exact);
+    std::vector<T> difference = w;
+    reference.subtract_block(V, exact, {difference.data(), n, b, ld});
+    const auto size = static_cast<double>(n + 1);
+    for (const Isa isa : kernels::supported_isas()) {
+      HostSpace<T> space(Comm{}, isa);
+      std::vector<T> x = w;
+      std::vector<std::vector<W>> sums;
+      for (const Index count : {1, 3}) {
+        const Threads threads(count);
+        h.assign(h.size(), W{7.0});
+        space.project_block(V, {x.data(), n, b, ld}, h);
+        sums.push_back(h);
+      }
+      CHECK(same_bits(sums[0], sums[1]));
+      double worst = 0.0;
+      for (std::size_t i = 0; i < h.size(); ++i) worst = std::max(worst, std::abs(h[i] - exact[i]));
+      CHECK(worst <= 16.0 * kEps<double> * size);
+      space.subtract_block(V, exact, {x.data(), n, b, ld});
+      CHECK(distance(x, difference) <= 4.0 * kEps<T> * norm(difference) + kEps<double> * size);
+    }
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(spaces_blocks, Fields);
+
 TEST_CASE_TEMPLATE_DEFINE("each reduction is one sum over the ranks", T, spaces_comm) {
   Index calls = 0;
   const auto two_ranks = [&](double* values, Index count) {
@@ -463,6 +509,20 @@ TEST_CASE("single-precision sums are taken in double precision") {
   HostSpace<float> space;
   CHECK(space.norm2(view(x)) == 8192.0 * 8192.0 + 40000.0);
   CHECK(space.dot(view(x), view(x)) == 8192.0 * 8192.0 + 40000.0);
+  double sum = 0.0;
+  const BlockView<const float> X{x.data(), 40001, 1, 40001};
+  space.project_block(X, X, std::span(&sum, 1));
+  CHECK(sum == 8192.0 * 8192.0 + 40000.0);
+  // Of 10⁸ + 1 − 10⁸ the one as well.
+  std::vector<float> V(3 * 40), w(40, 3.0f);
+  for (Index i = 0; i < 40; ++i) {
+    V[at(i)] = 1e8f;
+    V[at(40 + i)] = 1.0f;
+    V[at(80 + i)] = -1e8f;
+  }
+  std::vector<double> ones(3, 1.0);
+  space.subtract_block({V.data(), 40, 3, 40}, ones, {w.data(), 40, 1, 40});
+  CHECK(w == std::vector<float>(40, 2.0f));
 }
 
 TEST_CASE("memory is found by any address inside it") {

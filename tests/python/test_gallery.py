@@ -15,6 +15,8 @@ GALLERY = Path(__file__).resolve().parents[2] / "docs" / "gallery"
 SCRIPTS = sorted(GALLERY.glob("plot_*.py"))
 # What a script needs beyond the test requirements; without it the script says so and ends well.
 NEEDS = {
+    "plot_intrinsic_dimension": "sklearn",
+    "plot_maxvol_batch": "sklearn",
     "plot_gradient_subspace": "torch",
     "plot_hessian_spectrum": "torch",
     "plot_learning_rates": "torch",

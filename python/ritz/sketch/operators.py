@@ -14,7 +14,7 @@ from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 
 __all__ = ["SketchOperator"]
 
-# Columns of Sᴴ that go through an operator at once.
+# Columns that go through an operator at once.
 _BLOCK = 32
 
 
@@ -23,6 +23,7 @@ class _Sketch(_nodes.Node):
 
     def __init__(self, kind: str, arguments: tuple[Any, ...], dtype: Any) -> None:
         self.kind, self.arguments, self.dtype = kind, arguments, dtype
+        self.name = kind
         self._compiled: dict[np.dtype[Any], Any] = {}
 
     def compiled(self, dtype: np.dtype[Any]) -> Any:
@@ -36,7 +37,29 @@ class _Sketch(_nodes.Node):
         return self.compiled(run.dtype).operator()
 
     def text(self) -> str:
-        return self.kind
+        return f"{self.name}(seed={self.arguments[2]})"
+
+
+class _Columns:
+    """Columns multiplied without a compiled operator, as a counter takes them."""
+
+    def __init__(self, columns: int, adjoint: bool) -> None:
+        single = columns == 1
+        self._counts = (int(single and not adjoint), int(single and adjoint), columns - single)
+
+    def counts(self) -> tuple[int, int, int]:
+        return self._counts
+
+
+def _count(a: LinearOperator, columns: int, adjoint: bool = False) -> None:
+    made = _Columns(columns, adjoint)
+    a._counter.watch(made)
+    a._counter.retire(made)
+
+
+def _is_sparse(A: Any) -> bool:
+    """Whether A is a sparse matrix of SciPy, or of torch by rows."""
+    return _conversion.is_sparse(A) or str(getattr(A, "layout", "")) == "torch.sparse_csr"
 
 
 class SketchOperator(LinearOperator):
@@ -61,26 +84,59 @@ class SketchOperator(LinearOperator):
         self.seed = _arrays.seed_of(seed)
         known = None if dtype is None else _arrays.element_type(dtype, "dtype")
         node = _Sketch(kind, (d, m, self.seed, *options), known)
+        node.name = type(self).__name__
         node.compiled(known or np.dtype(np.float64))  # its errors come now
         self._set(node, (d, m))
+
+    def __repr__(self) -> str:
+        d, m = self.shape
+        dtype = "any dtype" if self._node.dtype is None else str(self._node.dtype)
+        return f"<{d}×{m} {type(self).__name__}, {dtype}: seed {self.seed}>"
 
     def _core(self, dtype: np.dtype[Any]) -> Any:
         assert isinstance(self._node, _Sketch)
         return self._node.compiled(dtype)
 
     def _apply(self, x: Any, adjoint: bool, what: str = "x") -> Any:
-        a, framework = _arrays.array(x, what)
-        if a.ndim != 2 or a.shape[0] != self.shape[0 if adjoint else 1]:
+        if self.domain is not None or self.codomain is not None:
             return super()._apply(x, adjoint, what)
+        return self._multiply(x, adjoint, False, what)
+
+    def _multiply(self, x: Any, adjoint: bool, conjugate: bool, what: str) -> Any:
+        """Return S x or Sᴴ x, with the conjugate of S if wanted, at whatever strides x has."""
+        a, framework = _arrays.array(x, what)
+        size = self.shape[0 if adjoint else 1]
+        if a.ndim not in (1, 2) or a.shape[0] != size:
+            form = "adjoint of a sketch" if adjoint else "sketch"
+            raise ValueError(
+                f"{what} has shape {a.shape}; the {form} of shape {self.shape} needs shape "
+                f"({size},) or ({size}, k)"
+            )
         dtype = working_dtype([self], [a.dtype])
         a = _arrays.cast(a, dtype, what)
+        if any(stride % a.itemsize for stride in a.strides):
+            a = a.copy()  # a field of records
+        conjugate = conjugate and dtype.kind == "c"
+        columns = a if a.ndim == 2 else a[:, None]
         core = self._core(dtype)
-        y = core.apply_adjoint(a) if adjoint else core.apply(a)
-        self._counter.count(a.shape[1])
-        return framework.from_numpy(y)
+        columns = columns.conj() if conjugate else columns
+        y = core.apply_adjoint(columns) if adjoint else core.apply(columns)
+        _count(self, columns.shape[1], adjoint)
+        y = y.conj() if conjugate else y
+        return framework.from_numpy(y if a.ndim == 2 else y[:, 0])
+
+    @property
+    def H(self) -> LinearOperator:
+        """The adjoint Sᴴ."""
+        return _Turned(self, _nodes.Adjoint(self))
+
+    @property
+    def T(self) -> LinearOperator:
+        """The transpose Sᵀ."""
+        return _Turned(self, _nodes.Transpose(self))
 
     def __matmul__(self, other: Any) -> Any:
-        if _conversion.is_sparse(other):
+        if _is_sparse(other):
             return self.sketch(other)
         return super().__matmul__(other)
 
@@ -95,46 +151,52 @@ class SketchOperator(LinearOperator):
         Returns
         -------
         array (d, n)
+            Of the kind of A; NumPy's where A does not tell.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an A that is none of these or has another number of rows.
 
         Notes
         -----
-        An array or a sparse matrix is read once. An operator is asked for d products with its
-        adjoint, (Aᴴ Sᴴ)ᴴ, in blocks of 32; without an adjoint for n products with A.
+        An array or a sparse matrix is read once. An operator is asked for products in blocks of 32
+        columns: for n with A or, if these are fewer and it has an adjoint, for d as (Aᴴ Sᴴ)ᴴ.
         """
-        if _conversion.is_sparse(A):
-            return self._sketch_sparse(aslinearoperator(A))
-        if not isinstance(A, LinearOperator) and not hasattr(A, "matvec"):
+        if not (_conversion.is_operator(A) or _is_sparse(A)):
             return self._apply(A, False, "A")
         a = aslinearoperator(A)
-        if isinstance(a._node, _nodes.Sparse):
-            return self._sketch_sparse(a)
         d, m = self.shape
+        n = a.shape[1]
         if a.shape[0] != m:
             raise ValueError(
                 f"A has shape {a.shape}; a sketch of shape {self.shape} needs {m} rows"
             )
+        if isinstance(a._node, _nodes.Sparse):
+            return self._sketch_sparse(a, a._node)
         framework = a._node.framework or NUMPY
         dtype = working_dtype([self, a], [])
         core = self._core(dtype)
-        out = np.empty((d, a.shape[1]), dtype)
-        for i in range(0, d, _BLOCK):
-            rows = core.submatrix(i, 0, min(_BLOCK, d - i), m)
-            V = a.rmatmat(framework.from_numpy(np.ascontiguousarray(rows.conj().T)))
-            out[i : i + rows.shape[0]] = framework.to_numpy(V, "A.H @ V").conj().T
+        out = np.empty((d, n), dtype)
+        with Binding(dtype, framework) as run:
+            op = run(a)
+            if n <= d or not op.has_adjoint:
+                for j in range(0, n, _BLOCK):
+                    units = np.eye(n, min(_BLOCK, n - j), -j, dtype)
+                    out[:, j : j + _BLOCK] = core.apply(op.apply_block(units))
+                _count(self, n)
+            else:
+                for i in range(0, d, _BLOCK):
+                    rows = core.submatrix(i, 0, min(_BLOCK, d - i), m)
+                    out[i : i + _BLOCK] = op.apply_adjoint_block(rows.conj().T).conj().T
         return framework.from_numpy(out)
 
-    def _sketch_sparse(self, a: LinearOperator) -> Any:
-        node = a._node
-        assert isinstance(node, _nodes.Sparse)
-        if a.shape[0] != self.shape[1]:
-            raise ValueError(
-                f"A has shape {a.shape}; a sketch of shape {self.shape} needs {self.shape[1]} rows"
-            )
+    def _sketch_sparse(self, a: LinearOperator, node: _nodes.Sparse) -> Any:
         dtype = working_dtype([self, a], [])
         apply = getattr(self._core(dtype), f"apply_{node.layout}_{node.index}")
         shape = a.shape if node.layout == "csr" else a.shape[::-1]
         values = _arrays.cast(node.values, dtype, "A")
-        self._counter.count(a.shape[1])
+        _count(self, a.shape[1])
         y = apply(*shape, node.indptr, node.indices, values)
         return y if node.framework is None else node.framework.from_numpy(y)
 
@@ -142,9 +204,9 @@ class SketchOperator(LinearOperator):
         """Return S[rows, cols] as a NumPy array, made without the rest of S; steps must be 1."""
         parts = []
         for part, size, name in ((rows, self.shape[0], "rows"), (cols, self.shape[1], "cols")):
-            start, stop, step = part.indices(size)
-            if step != 1:
-                raise ValueError(f"{name} is {part}; pass a slice with step 1")
+            if not isinstance(part, slice) or part.step not in (None, 1):
+                raise ValueError(f"{name} is {part!r}; pass a slice with step 1")
+            start, stop, _ = part.indices(size)
             parts.append((start, max(stop - start, 0)))
         (i, height), (j, width) = parts
         part_of_s: npt.NDArray[Any] = self._core(self.dtype).submatrix(i, j, height, width)
@@ -153,3 +215,23 @@ class SketchOperator(LinearOperator):
     def to_dense(self) -> Any:
         """Return S as a NumPy array of d m elements."""
         return self.submatrix(slice(None), slice(None))
+
+
+class _Turned(LinearOperator):
+    """The adjoint or the transpose of a sketch."""
+
+    def __init__(self, of: SketchOperator, node: _nodes.Adjoint) -> None:
+        d, m = of.shape
+        self._of_sketch = of
+        self._conjugate = isinstance(node, _nodes.Transpose)
+        self._set(node, (m, d))
+
+    def _apply(self, x: Any, adjoint: bool, what: str = "x") -> Any:
+        y = self._of_sketch._multiply(x, not adjoint, self._conjugate, what)
+        _count(self, 1 if y.ndim == 1 else y.shape[1], adjoint)
+        return y
+
+    def to_dense(self) -> Any:
+        """Return it as a NumPy array."""
+        dense = self._of_sketch.to_dense().T
+        return dense if self._conjugate else dense.conj()

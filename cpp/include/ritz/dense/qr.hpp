@@ -19,6 +19,15 @@ RITZ_API void qr(BlockView<W> A, BlockView<W> R);
 template <class W>
 RITZ_API void qr_pivoted(BlockView<W> A, BlockView<W> R, std::span<Index> order);
 
+/// The same without Q, which costs as much again; A is lost.
+template <class W>
+RITZ_API void qr_pivoted_r(BlockView<W> A, BlockView<W> R, std::span<Index> order);
+
+/// G = Rᴴ R by Cholesky: the upper triangle of G becomes R, and what is below it zero. False if G
+/// is not positive definite to rounding.
+template <class W>
+RITZ_API bool cholesky_upper(BlockView<W> G);
+
 /// B = R⁻¹ B for an upper triangular R, or R⁻ᴴ B.
 template <class W>
 RITZ_API void solve_upper(BlockView<const W> R, BlockView<W> B, bool adjoint = false);

@@ -15,7 +15,7 @@ namespace ritz {
 /// A view of rows × cols elements, `ld` from one row (row-major) or one column to the next; the
 /// data must outlive it.
 ///
-/// A product reads the matrix once for up to eight vectors. The work is cut by the sizes alone, so
+/// A product reads the matrix once for up to 32 vectors. The work is cut by the sizes alone, so
 /// a result has the same bits for any number of threads.
 template <Field T>
 class DenseMatrix {
@@ -49,9 +49,11 @@ class DenseMatrix {
     for (Index j = 0; j < X.cols; j += kGroup) {
       const Index count = std::min(kGroup, X.cols - j);
       if (row_major_) {
-        contract(kernels_->project_transpose, X.columns(j, count), Y.columns(j, count));
+        contract(kernels_->project_transpose, kernels_->project_block_transpose,
+                 X.columns(j, count), Y.columns(j, count));
       } else {
-        expand(kernels_->add_columns, X.columns(j, count), Y.columns(j, count));
+        expand(kernels_->add_columns, kernels_->add_product, X.columns(j, count),
+               Y.columns(j, count));
       }
     }
   }
@@ -59,9 +61,11 @@ class DenseMatrix {
     for (Index j = 0; j < X.cols; j += kGroup) {
       const Index count = std::min(kGroup, X.cols - j);
       if (row_major_) {
-        expand(kernels_->add_conjugate_columns, X.columns(j, count), Y.columns(j, count));
+        expand(kernels_->add_conjugate_columns, kernels_->add_conjugate_product,
+               X.columns(j, count), Y.columns(j, count));
       } else {
-        contract(kernels_->project, X.columns(j, count), Y.columns(j, count));
+        contract(kernels_->project, kernels_->project_block, X.columns(j, count),
+                 Y.columns(j, count));
       }
     }
   }
@@ -70,10 +74,14 @@ class DenseMatrix {
   using Wide = WideOf<T>;
   using AddColumns = decltype(kernels::KernelTable<T>::add_columns);
   using Project = decltype(kernels::KernelTable<T>::project);
+  using AddProduct = decltype(kernels::KernelTable<T>::add_product);
+  using ProjectBlock = decltype(kernels::KernelTable<T>::project_block);
 
-  // Vectors multiplied by one reading of the matrix: their sums with a panel of columns, 1 KiB at
+  // Vectors multiplied by one reading of the matrix: their sums with a panel of columns, 4 KiB at
   // most, stay in the first-level cache.
-  static constexpr Index kGroup = 8;
+  static constexpr Index kGroup = 32;
+  // Columns of the matrix whose coefficients, 64 KiB at most, are made ready at once.
+  static constexpr Index kReady = 128;
   // A tile of the matrix stays in a second-level cache while the vectors of a group pass over it.
   static constexpr Index kTileBytes = 256 * 1024;
   // Where an output is too short to keep all threads busy, the sums that make it are cut into up to
@@ -105,7 +113,7 @@ class DenseMatrix {
   }
 
   /// Y = V X, or its like with V conjugated: pieces of rows times chunks of columns.
-  void expand(AddColumns add, BlockView<const T> X, BlockView<T> Y) const {
+  void expand(AddColumns add, AddProduct add_product, BlockView<const T> X, BlockView<T> Y) const {
     const Index m = V_.rows, n = V_.cols;
     const Pieces pieces = Pieces::of(m, std::clamp<Index>(m / kMinRows, 1, 256), 64);
     const Pieces chunks = Pieces::of(n, chunks_wanted(n, kMinChunkColumns, m * X.cols, sizeof(T)),
@@ -122,18 +130,19 @@ class DenseMatrix {
       const BlockView<T> sums = output(chunk);
       for (Index j = 0; j < X.cols; ++j) std::fill_n(&sums(i, j), rows, T{});
       const Index last = chunks.last(chunk);
-      const Index tile = panels_in_tile(rows);
-      for (Index start = chunks.first(chunk); start < last; start += tile) {
-        for (Index j = 0; j < X.cols; ++j) {
-          for (Index c = start; c < std::min(start + tile, last); c += kernels::kPanelColumns) {
-            const Index width = std::min(kernels::kPanelColumns, last - c);
-            std::array<Wide, kernels::kPanelColumns> h;
-            for (Index k = 0; k < width; ++k) {
-              h[static_cast<std::size_t>(k)] = static_cast<Wide>(X(c + k, j));
-            }
-            add(rows, width, &V_(i, c), V_.ld, h.data(), &sums(i, j));
-          }
+      if (X.cols > 1) {
+        for (Index c = chunks.first(chunk); c < last; c += kReady) {
+          add_block(add_product, i, rows, c, std::min(kReady, last - c), X, sums);
         }
+        return;
+      }
+      for (Index c = chunks.first(chunk); c < last; c += kernels::kPanelColumns) {
+        const Index width = std::min(kernels::kPanelColumns, last - c);
+        std::array<Wide, kernels::kPanelColumns> h;
+        for (Index k = 0; k < width; ++k) {
+          h[static_cast<std::size_t>(k)] = static_cast<Wide>(X(c + k, 0));
+        }
+        add(rows, width, &V_(i, c), V_.ld, h.data(), &sums(i, 0));
       }
     });
     for (Index chunk = 1; chunk < chunks.count; ++chunk) {
@@ -144,8 +153,25 @@ class DenseMatrix {
     }
   }
 
+  /// Rows [i, i + rows) of Y += V X with columns [c, c + count) of V.
+  void add_block(AddProduct add_product, Index i, Index rows, Index c, Index count,
+                 BlockView<const T> X, BlockView<T> Y) const {
+    if constexpr (std::same_as<T, Wide>) {
+      add_product(rows, count, 1.0, &V_(i, c), V_.ld, &X(c, 0), X.ld, X.cols, &Y(i, 0), Y.ld);
+    } else {
+      std::array<Wide, kReady * kGroup> H;
+      for (Index j = 0; j < X.cols; ++j) {
+        for (Index k = 0; k < count; ++k) {
+          H[static_cast<std::size_t>(k + j * kReady)] = static_cast<Wide>(X(c + k, j));
+        }
+      }
+      add_product(rows, count, 1.0, &V_(i, c), V_.ld, H.data(), kReady, X.cols, &Y(i, 0), Y.ld);
+    }
+  }
+
   /// Y = Vᴴ X or Vᵀ X: panels of columns times chunks of rows.
-  void contract(Project project, BlockView<const T> X, BlockView<T> Y) const {
+  void contract(Project project, ProjectBlock project_block, BlockView<const T> X,
+                BlockView<T> Y) const {
     const Index m = V_.rows, n = V_.cols;
     const Index width_max = kernels::kPanelColumns;
     const Pieces panels{n, width_max, std::max<Index>((n + width_max - 1) / width_max, 1)};
@@ -156,13 +182,17 @@ class DenseMatrix {
     threads::for_each_part(panels.count * chunks.count, m * n, [&](Index part) {
       const Index panel = part % panels.count, chunk = part / panels.count;
       const Index c = panels.first(panel), width = panels.last(panel) - c;
-      std::array<std::array<Wide, kernels::kPanelColumns>, kGroup> sums{};
+      std::array<std::array<Wide, kernels::kPanelColumns>, kGroup> sums;
+      for (Index j = 0; j < X.cols; ++j) sums[static_cast<std::size_t>(j)].fill(Wide{});
       const Index last = chunks.last(chunk);
       const Index tile = kTileBytes / (kernels::kPanelColumns * static_cast<Index>(sizeof(T)));
       for (Index i = chunks.first(chunk); i < last; i += tile) {
-        for (Index j = 0; j < X.cols; ++j) {
-          project(std::min(tile, last - i), width, &V_(i, c), V_.ld, &X(i, j),
-                  sums[static_cast<std::size_t>(j)].data());
+        const Index rows = std::min(tile, last - i);
+        if (X.cols == 1) {
+          project(rows, width, &V_(i, c), V_.ld, &X(i, 0), sums[0].data());
+        } else {
+          project_block(rows, width, &V_(i, c), V_.ld, X.cols, &X(i, 0), X.ld, sums[0].data(),
+                        kernels::kPanelColumns);
         }
       }
       for (Index j = 0; j < X.cols; ++j) {
@@ -186,12 +216,6 @@ class DenseMatrix {
         Y(k, j) = static_cast<T>(s);
       }
     }
-  }
-
-  static Index panels_in_tile(Index rows) {
-    const Index columns = kTileBytes / (std::max<Index>(rows, 1) * static_cast<Index>(sizeof(T)));
-    return std::max(columns / kernels::kPanelColumns * kernels::kPanelColumns,
-                    kernels::kPanelColumns);
   }
 
   BlockView<const T> V_;  // A itself, or its transpose if A is stored by rows

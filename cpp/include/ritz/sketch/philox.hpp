@@ -45,6 +45,29 @@ constexpr double sign(std::uint64_t seed, std::uint64_t stream, Index i) {
   return ((b[k / 32] >> (k % 32)) & 1u) != 0u ? -1.0 : 1.0;
 }
 
+/// ⌊a b / 2⁶⁴⌋
+constexpr std::uint64_t multiply_high(std::uint64_t a, std::uint64_t b) {
+  constexpr std::uint64_t kLow = 0xFFFFFFFFu;
+  const std::uint64_t middle = (a >> 32) * (b & kLow) + ((a & kLow) * (b & kLow) >> 32);
+  const std::uint64_t upper = (a & kLow) * (b >> 32) + (middle & kLow);
+  return (a >> 32) * (b >> 32) + (middle >> 32) + (upper >> 32);
+}
+
+/// ⌊word n / 2³²⌋, an index below n for a random word. The chance of an index is off by less than
+/// n / 2³² of itself: for n ≤ 2¹⁶.
+constexpr Index index(std::uint32_t word, Index n) {
+  return static_cast<Index>(std::uint64_t{word} * static_cast<std::uint64_t>(n) >> 32);
+}
+/// ⌊word n / 2⁶⁴⌋, for any n ≥ 1: off by less than n / 2⁶⁴.
+constexpr Index index(std::uint64_t word, Index n) {
+  return static_cast<Index>(multiply_high(word, static_cast<std::uint64_t>(n)));
+}
+/// The index below n of element i.
+constexpr Index index(std::uint64_t seed, std::uint64_t stream, Index i, Index n) {
+  const Block b = bits(seed, stream, i);
+  return n <= Index{1} << 16 ? index(b[0], n) : index(std::uint64_t{b[1]} << 32 | b[0], n);
+}
+
 /// Two independent uniforms in (−1, 1) for element i, with 52 random bits each: the midpoints of
 /// 2^52 equal cells, so that neither end nor zero is hit.
 constexpr std::pair<double, double> uniform2(std::uint64_t seed, std::uint64_t stream, Index i) {

@@ -52,6 +52,8 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   subtract_project(V, h, w, g)      w = w − V h, g = Vᴴw, in one sweep
 ///   subtract_norm2(V, h, w)     w = w − V h, returns ‖w‖²
 ///   axpy_columns(V, h, y)       y = y + V h
+///   project_block(V, W, h)      H = VᴴW, column by column in h
+///   subtract_block(V, h, W)     W = W − V H, likewise
 ///   combine(V, S)               the first S.cols columns of V become V S; S is on the host
 ///   multiply(d, x, y)           y = d ∘ x
 ///   multiply_add(a, d, x, y)    y = y + a d ∘ x
@@ -100,6 +102,8 @@ concept Space =
       s.subtract_project(cV, h, x, h);
       { s.subtract_norm2(cV, h, x) } -> std::same_as<typename S::Real>;
       s.axpy_columns(cV, h, x);
+      s.project_block(cV, cV, h);
+      s.subtract_block(cV, h, V);
       s.combine(V, small);
       s.multiply(cx, cx, x);
       s.multiply_add(a, cx, cx, x);

@@ -3,7 +3,8 @@
 // Every operation is cut into blocks whose bounds depend on the sizes alone; threads share the
 // blocks out among themselves, and the blocks' sums are added up by a tree of fixed shape. So a
 // result has the same bits whatever the number of threads. No operation allocates heap memory
-// (`combine` with more than 2048 columns excepted).
+// (`combine` with more than 2048 columns excepted, and `project_block` where
+// the sums of its blocks take more than 32 KiB).
 #pragma once
 
 #include <algorithm>
@@ -172,6 +173,44 @@ class HostSpace {
       return norm2;
     });
   }
+  void project_block(BlockView<const T> V, BlockView<const T> W, Slots h) {
+    const Index width = V.cols * W.cols * kDoubles;
+    if (width == 0) return;
+    const Index fitting = kBlockSums / width;
+    const Blocks blocks =
+        Blocks::of(V.rows, std::clamp<Index>(fitting, 1, kMaxSweepBlocks), kMinSweepBlock);
+    double* const total = reinterpret_cast<double*>(h.data());
+    double few[kFewSums];
+    std::vector<double> many;
+    double* partial = blocks.count > 1 ? few : total;
+    if (blocks.count > 1 && blocks.count * width > kFewSums) {
+      many.resize(static_cast<std::size_t>(blocks.count * width));
+      partial = many.data();
+    }
+    std::fill_n(partial, std::max<Index>(blocks.count, 1) * width, 0.0);
+    const Index groups = (V.cols + kBlockColumns - 1) / kBlockColumns;
+    threads::for_each_part(blocks.count * groups, V.rows * width, [&](Index part) {
+      const Index block = part % blocks.count, c = part / blocks.count * kBlockColumns;
+      const Index i = blocks.first(block);
+      kernels_->project_block(blocks.length(block), std::min(kBlockColumns, V.cols - c), &V(i, c),
+                              V.ld, W.cols, &W(i, 0), W.ld,
+                              reinterpret_cast<Scalar*>(partial + block * width) + c, V.cols);
+    });
+    if (blocks.count > 1) {
+      add_up(partial, blocks.count, width);
+      std::copy_n(partial, width, total);
+    }
+    allreduce(total, width);
+  }
+  void subtract_block(BlockView<const T> V, Slots h, BlockView<T> W) {
+    if (V.cols == 0) return;
+    const Blocks blocks = Blocks::of(W.rows, kMaxBlocks, kMinProductBlock);
+    threads::for_each_part(blocks.count, W.rows * V.cols * W.cols, [&](Index block) {
+      const Index i = blocks.first(block);
+      kernels_->add_product(blocks.length(block), V.cols, -1.0, &V(i, 0), V.ld, h.data(), V.cols,
+                            W.cols, &W(i, 0), W.ld);
+    });
+  }
   void combine(BlockView<T> V, BlockView<const WideOf<T>> S) {
     constexpr Index kCapacity = kStackBytes / static_cast<Index>(sizeof(T));
     if (S.rows > kCapacity) {
@@ -233,8 +272,7 @@ class HostSpace {
     each_block(x.size, [&](Index i, Index n) { kernels_->random_uniform(key, i, n, x.data + i); });
   }
   void random_normal(RandomKey key, VectorView<T> x) {
-    each_block(x.size,
-               [&](Index i, Index n) { philox::normals(key.seed, key.stream, i, n, x.data + i); });
+    each_block(x.size, [&](Index i, Index n) { kernels_->random_normal(key, i, n, x.data + i); });
   }
 
  private:
@@ -251,6 +289,12 @@ class HostSpace {
   // projected on) stays in a first-level cache of 48 KiB. In single precision the conversions hide
   // the second-level cache, and a call of a kernel has half as many bytes to pay for it.
   static constexpr Index kStripBytes = (sizeof(RealOf<T>) == 4 ? 96 : 48) * 1024;
+  // Columns of a block that are projected on together, and what the sums of all blocks of rows may
+  // take: 4 MiB, of which 32 KiB are on the stack.
+  static constexpr Index kBlockColumns = 32;
+  static constexpr Index kBlockSums = Index{1} << 19;
+  static constexpr Index kFewSums = 4096;
+  static constexpr Index kMinProductBlock = 512;
   // A strip being combined stays in a first-level cache.
   static constexpr Index kStackBytes = 32 * 1024;
   static constexpr Index kDoubles = sizeof(Scalar) / sizeof(double);

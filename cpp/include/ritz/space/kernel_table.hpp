@@ -23,6 +23,14 @@ namespace ritz::kernels {
 /// pointers, fill the registers of every level.
 inline constexpr Index kPanelColumns = 8;
 
+/// Columns of a strip of a packed matrix of precision R: 128 bytes, two registers at the most.
+template <class R>
+inline constexpr Index kStrip = 128 / sizeof(R);
+
+/// Counters of Philox whose first words are the rows that a sparse sketch draws first, whose second
+/// words are the next, and so on; up to the height a row takes 31 bits, above it 63.
+inline constexpr Index kRowCounters = 32, kNarrowHeight = Index{1} << 16;
+
 /// Loops over n contiguous elements. Sums and coefficients are in double precision; elementwise
 /// results are computed in the vectors' own. Two vectors of a call are the same or do not overlap.
 template <Field T>
@@ -89,6 +97,54 @@ struct KernelTable {
   // Elements first … first + n − 1 of a random stream, as sketch/philox.hpp defines them.
   void (*random_signs)(RandomKey key, Index first, Index n, T* x);
   void (*random_uniform)(RandomKey key, Index first, Index n, T* x);
+
+  void (*random_normal)(RandomKey key, Index first, Index n, T* x);
+  /// The same times `scale` for a sketch, in single precision from 31 bits and 32
+  void (*sketch_normal)(RandomKey key, Index first, Index n, double scale, T* x);
+  /// `scale` times the random signs
+  void (*sketch_signs)(RandomKey key, Index first, Index n, double scale, T* x);
+
+  // A: strips of kStrip columns one after the other, each by rows, the real parts of a row before
+  // the imaginary ones. sums: `rows` rows, `width` doubles apart, of as many strips.
+  /// sums += S A, element (r, k) of S at S[r row_stride + k inner_stride]
+  void (*tile_product)(Index rows, Index inner, const T* S, Index row_stride, Index inner_stride,
+                       Index cols, const RealOf<T>* A, Index width, double* sums);
+  /// sums += S̄ A
+  void (*adjoint_tile_product)(Index rows, Index inner, const T* S, Index row_stride,
+                               Index inner_stride, Index cols, const RealOf<T>* A, Index width,
+                               double* sums);
+
+  // V: `k` columns of n elements, `ldv` apart; H and the sums: k × cols.
+  /// sums += Vᴴ W
+  void (*project_block)(Index n, Index k, const T* V, Index ldv, Index cols, const T* W, Index ldw,
+                        Wide* sums, Index lds);
+  /// sums += Vᵀ W
+  void (*project_block_transpose)(Index n, Index k, const T* V, Index ldv, Index cols, const T* W,
+                                  Index ldw, Wide* sums, Index lds);
+  /// Y = Y + a V H
+  void (*add_product)(Index n, Index k, double a, const T* V, Index ldv, const Wide* H, Index ldh,
+                      Index cols, T* Y, Index ldy);
+  /// Y = Y + a V̄ H
+  void (*add_conjugate_product)(Index n, Index k, double a, const T* V, Index ldv, const Wide* H,
+                                Index ldh, Index cols, T* Y, Index ldy);
+
+  // An entry of a sparse sketch is row · 2 + sign, and that of element t of column k is
+  // entries[t ld + k]. Rows have `width` numbers and begin `lda` apart in a, `width` in the sums.
+  /// random_rows of sketch/random_rows.hpp for groups of kRowCounters counters
+  void (*random_row_groups)(RandomKey key, Index first, Index groups, Index height, Index start,
+                            Index* entries);
+  /// sums[row] ±= a[k] for `heads` elements of `count` columns
+  void (*scatter_rows)(Index count, Index heads, const Index* entries, Index ld, Index width,
+                       const RealOf<T>* a, Index lda, double* sums);
+  /// sums[k] ±= a[row], likewise
+  void (*gather_rows)(Index count, Index heads, const Index* entries, Index ld, Index width,
+                      const RealOf<T>* a, Index lda, double* sums);
+
+  // Walsh–Hadamard transforms along columns, in the order of Sylvester, without a factor.
+  /// x = H x for a power of two of rows of `width` elements each, one after the other
+  void (*hadamard)(Index rows, Index width, T* x);
+  /// x = H x for 2^bits rows of `width` elements each, `ld` apart; bits ≤ 3
+  void (*hadamard_step)(int bits, Index width, Index ld, T* x);
 };
 
 struct Tables {

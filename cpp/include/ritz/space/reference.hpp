@@ -141,6 +141,20 @@ class ReferenceSpace {
     add_columns(V, h, -1.0, w);
     return norm2(w);
   }
+  void project_block(BlockView<const T> V, BlockView<const T> W, Slots h) {
+    for (Index c = 0; c < W.cols; ++c) {
+      for (Index j = 0; j < V.cols; ++j) {
+        h[static_cast<std::size_t>(j + c * V.cols)] = local_dot(V.column(j), W.column(c));
+      }
+    }
+    reduce(h.first(static_cast<std::size_t>(V.cols * W.cols)));
+  }
+  void subtract_block(BlockView<const T> V, Slots h, BlockView<T> W) {
+    const auto k = static_cast<std::size_t>(V.cols);
+    for (Index c = 0; c < W.cols; ++c) {
+      add_columns(V, h.subspan(static_cast<std::size_t>(c) * k, k), -1.0, W.column(c));
+    }
+  }
   void combine(BlockView<T> V, BlockView<const WideOf<T>> S) {
     std::vector<Scalar> row(static_cast<std::size_t>(S.cols));
     for (Index i = 0; i < V.rows; ++i) {

@@ -1,3 +1,0 @@
-#include "ritz/compiled/kaczmarz.hpp"
-
-namespace ritz::compiled {}  // namespace ritz::compiled
