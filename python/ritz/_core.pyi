@@ -151,12 +151,50 @@ class _Sketch(Protocol):
     def apply(self, a: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
     def apply_adjoint(self, a: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
     def submatrix(self, i: int, j: int, rows: int, cols: int) -> npt.NDArray[Any]: ...
+    def apply_csr_int32(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int32],
+        indices: npt.NDArray[np.int32],
+        values: npt.NDArray[Any],
+    ) -> npt.NDArray[Any]: ...
+    def apply_csr_int64(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int64],
+        indices: npt.NDArray[np.int64],
+        values: npt.NDArray[Any],
+    ) -> npt.NDArray[Any]: ...
+    def apply_csc_int32(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int32],
+        indices: npt.NDArray[np.int32],
+        values: npt.NDArray[Any],
+    ) -> npt.NDArray[Any]: ...
+    def apply_csc_int64(
+        self,
+        rows: int,
+        cols: int,
+        indptr: npt.NDArray[np.int64],
+        indices: npt.NDArray[np.int64],
+        values: npt.NDArray[Any],
+    ) -> npt.NDArray[Any]: ...
 
 class _Methods(Protocol):
     """The submodule of one element type; levenberg_marquardt is that of real ones only."""
 
     Operator: type[_Operator]
+    Sketch: type[_Sketch]
 
+    def Gaussian(self, d: int, m: int, seed: int) -> _Sketch: ...
+    def Rademacher(self, d: int, m: int, seed: int) -> _Sketch: ...
+    def Orthogonal(self, d: int, m: int, seed: int) -> _Sketch: ...
+    def SparseStack(self, d: int, m: int, seed: int, nnz: int) -> _Sketch: ...
+    def SparseSign(self, d: int, m: int, seed: int, nnz: int) -> _Sketch: ...
     def SRHT(self, d: int, m: int, seed: int, rounds: int) -> _Sketch: ...
     def Fastfood(self, d: int, m: int, seed: int) -> _Sketch: ...
     def KhatriRao(
@@ -478,6 +516,51 @@ class _Methods(Protocol):
         npt.NDArray[np.float64],
         dict[str, Any],
     ]: ...
+    def leverage_scores(
+        self, a: npt.NDArray[Any], sketch_rows: int, probes: int, rtol: float, seed: int
+    ) -> tuple[npt.NDArray[np.float64], int]: ...
+    def lewis_weights(
+        self, a: npt.NDArray[Any], p: float, tol: float, maxiter: int, rtol: float
+    ) -> tuple[npt.NDArray[np.float64], dict[str, Any]]: ...
+    def sensitivities(
+        self, a: npt.NDArray[Any], p: float, tol: float, maxiter: int, rtol: float
+    ) -> tuple[npt.NDArray[np.float64], dict[str, Any]]: ...
+    def projection_dpp(
+        self, v: npt.NDArray[Any], repeats: int, rtol: float, seed: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], dict[str, Any]]: ...
+    def volume_sampling(
+        self,
+        a: npt.NDArray[Any],
+        size: int,
+        method: int,
+        least_eigenvalue: float,
+        max_draws: int,
+        rtol: float,
+        seed: int,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], dict[str, Any]]: ...
+    def maxvol(
+        self, a: npt.NDArray[Any], tol: float, max_swaps: int, rtol: float
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], dict[str, Any]]: ...
+    def maxvol_rectangular(
+        self,
+        a: npt.NDArray[Any],
+        tol: float,
+        size: int,
+        max_size: int,
+        square_tol: float,
+        max_swaps: int,
+        rtol: float,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], dict[str, Any]]: ...
+    def column_subset(
+        self, a: npt.NDArray[Any], k: int, method: int, seed: int
+    ) -> tuple[npt.NDArray[np.int64], float, dict[str, Any]]: ...
+    def weighted_lstsq(
+        self,
+        a: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        weights: npt.NDArray[np.float64],
+        rtol: float,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
     def interpolative(
         self,
         a: _Operator,
