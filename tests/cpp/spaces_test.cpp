@@ -169,7 +169,8 @@ void compare(const std::string& name, Sum sum, const Data<T>& came, const Data<T
 
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// FNV-1a over the doubles or floats of a vector: two results agree in it only if they agree in
