@@ -223,7 +223,10 @@ TEST_CASE("the second solve for the residual gives the backward error of QR, the
       CHECK(found.outcome.verified);
       CHECK(found.outcome.backward_error <= kEps<double>);
       CHECK(found.outcome.refinements <= 3);
-      CHECK(found.account.method == method);
+      // Where rounding stalls the heavy ball, conjugate gradients go on: at 1e12 on some builds.
+      const bool handed_over = condition > 1e10 && method == LstsqMethod::momentum &&
+                               found.account.method == LstsqMethod::spir;
+      CHECK((handed_over || found.account.method == method));
       CHECK(found.outcome.residual == doctest::Approx(residual_norm(A, found.x, b)).epsilon(1e-10));
       if (method == LstsqMethod::qr) continue;
       auto opt = options(method, d);
