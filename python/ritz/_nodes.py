@@ -90,10 +90,11 @@ class Counter:
                 a, b, c = op.counts()
                 self._ended = (self._ended[0] + a, self._ended[1] + b, self._ended[2] + c)
 
-    def count(self, matvec: int) -> None:
+    def count(self, matvec: int = 0, rmatvec: int = 0, columns: int = 0) -> None:
         """Count products that were made without a compiled operator."""
         with self._lock:
-            self._ended = (self._ended[0] + matvec, *self._ended[1:])
+            a, b, c = self._ended
+            self._ended = (a + matvec, b + rmatvec, c + columns)
 
     def counts(self) -> Counts:
         with self._lock:

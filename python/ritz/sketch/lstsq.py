@@ -197,7 +197,7 @@ def _solve(A: LinearOperator, run: Binding, rest: tuple[Any, ...]) -> Any:
     node = A._node
     if isinstance(node, _nodes.Dense):
         found = run.core.lstsq(node.converted(run, "the matrix"), *rest)
-        A._counter.count(sum(found[2]["products"]))
+        A._counter.count(*found[2]["products"])
         return found
     if isinstance(node, _nodes.Sparse):
         solve = getattr(run.core, f"lstsq_sparse_{node.index}")

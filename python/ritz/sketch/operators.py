@@ -40,21 +40,13 @@ class _Sketch(_nodes.Node):
         return f"{self.name}(seed={self.arguments[2]})"
 
 
-class _Columns:
-    """Columns multiplied without a compiled operator, as a counter takes them."""
-
-    def __init__(self, columns: int, adjoint: bool) -> None:
-        single = columns == 1
-        self._counts = (int(single and not adjoint), int(single and adjoint), columns - single)
-
-    def counts(self) -> tuple[int, int, int]:
-        return self._counts
-
-
 def _count(a: LinearOperator, columns: int, adjoint: bool = False) -> None:
-    made = _Columns(columns, adjoint)
-    a._counter.watch(made)
-    a._counter.retire(made)
+    if columns != 1:
+        a._counter.count(columns=columns)
+    elif adjoint:
+        a._counter.count(rmatvec=1)
+    else:
+        a._counter.count(matvec=1)
 
 
 def _is_sparse(A: Any) -> bool:
