@@ -252,10 +252,7 @@ class LinearResult(Result):
         ValueError
             If the run kept no history: pass `history=True` to the solver.
         """
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         shown = self.columns or (self,)
         for j, result in enumerate(shown):
             if result.history is None:
@@ -331,10 +328,7 @@ class EigshResult(Result):
         sequence of matplotlib.axes.Axes
             The axes drawn on: eigenvalues, residuals.
         """
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(1, 2, layout="constrained", figsize=(9, 3.5))[1]
+        ax = axes(ax, 2, figsize=(9, 3.5))
         values, residuals = ax
         place = np.arange(1, len(self.residuals) + 1)
         w = np.asarray(self.w, dtype=np.float64)
@@ -418,10 +412,7 @@ class Estimate(Result):
             If the run kept no history: pass `history=True`.
         """
         path = _path_of(self)
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
+        ax = axes(ax, 2, figsize=(9, 4))
         value = np.real(np.asarray(path.value))
         band = 3.0 * np.where(np.isfinite(path.stderr), path.stderr, np.nan)
         (line,) = ax[0].plot(path.products, value, marker=".", label=self.method)
@@ -482,10 +473,7 @@ class VectorEstimate(Result):
             If the run kept no history: pass `history=True`.
         """
         path = _path_of(self)
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         _draw_errors(ax, path, self.target, "norm of the standard errors")
         ax.set(title=f"{self.method}: {self.status.name}")
         return ax
@@ -526,6 +514,15 @@ class LeastSquaresResult(Result):
     linearizations: int
     inner_iterations: int
     accepted: int
+
+
+def axes(ax: Any, columns: int = 1, figsize: tuple[float, float] | None = None) -> Any:
+    """Return the axes to draw on: those given, or one or several in a row of a new figure."""
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        ax = plt.subplots(1, columns, figsize=figsize, layout="constrained")[1]
+    return ax
 
 
 def info_of(status: Status, iterations: int) -> int:

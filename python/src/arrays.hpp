@@ -54,6 +54,19 @@ VectorView<const T> const_view(const py::array_t<T, Flags>& a) {
   return {a.data(), static_cast<Index>(a.size())};
 }
 
+/// A 2-d array at the strides it has: no copy is made of a slice or a transpose.
+template <class T>
+MatrixView<const T> matrix(const py::array_t<T>& a) {
+  if (a.ndim() != 2) throw py::value_error("a 2-d array is needed");
+  const auto size = static_cast<py::ssize_t>(sizeof(T));
+  return {a.data(), a.shape(0), a.shape(1), a.strides(0) / size, a.strides(1) / size};
+}
+template <class T>
+MatrixView<T> matrix(py::array_t<T>& a) {
+  const auto size = static_cast<py::ssize_t>(sizeof(T));
+  return {a.mutable_data(), a.shape(0), a.shape(1), a.strides(0) / size, a.strides(1) / size};
+}
+
 /// How the arrays of one framework go into closures and come back; see ritz.frameworks.
 struct Adapter {
   explicit Adapter(py::object a)

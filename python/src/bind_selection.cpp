@@ -9,14 +9,6 @@ namespace ritz::python {
 
 namespace {
 
-/// An array at the strides it has.
-template <class T>
-MatrixView<const T> matrix(const py::array_t<T>& a) {
-  if (a.ndim() != 2) throw py::value_error("a 2-d array is needed");
-  const auto size = static_cast<py::ssize_t>(sizeof(T));
-  return {a.data(), a.shape(0), a.shape(1), a.strides(0) / size, a.strides(1) / size};
-}
-
 template <class V>
 py::array_t<V> array(const std::vector<V>& values) {
   return py::array_t<V>(static_cast<py::ssize_t>(values.size()), values.data());

@@ -10,14 +10,6 @@ namespace ritz::python {
 
 namespace {
 
-/// An array at the strides it has.
-template <class T>
-MatrixView<const T> matrix(const py::array_t<T>& a) {
-  if (a.ndim() != 2) throw py::value_error("a 2-d array is needed");
-  const auto size = static_cast<py::ssize_t>(sizeof(T));
-  return {a.data(), a.shape(0), a.shape(1), a.strides(0) / size, a.strides(1) / size};
-}
-
 template <class T>
 py::array_t<T> columns_of(const SmallMatrix<T>& A) {
   py::array_t<T> a = new_block<T>(A.rows, A.cols);

@@ -9,25 +9,11 @@ namespace ritz::python {
 
 namespace {
 
-/// An array at the strides it has: no copy is made of a slice or a transpose.
-template <class T>
-MatrixView<const T> matrix(const py::array_t<T>& a) {
-  if (a.ndim() != 2) throw py::value_error("a 2-d array is needed");
-  const auto size = static_cast<py::ssize_t>(sizeof(T));
-  return {a.data(), a.shape(0), a.shape(1), a.strides(0) / size, a.strides(1) / size};
-}
-
 /// A new matrix, by rows where `a` is.
 template <class T>
 py::array_t<T> new_matrix(Index rows, Index cols, bool by_rows) {
   return by_rows ? new_block<T>(cols, rows).attr("T").template cast<py::array_t<T>>()
                  : new_block<T>(rows, cols);
-}
-
-template <class T>
-MatrixView<T> matrix(py::array_t<T>& a) {
-  const auto size = static_cast<py::ssize_t>(sizeof(T));
-  return {a.mutable_data(), a.shape(0), a.shape(1), a.strides(0) / size, a.strides(1) / size};
 }
 
 /// out = c H a along the middle axis of three, padded by zeros to that of `out`.

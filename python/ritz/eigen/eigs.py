@@ -13,7 +13,7 @@ from ritz._linear import require_square
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
-from ritz.results import Result, account_of
+from ritz.results import Result, account_of, axes
 from ritz.workspace import Workspace, lent
 
 __all__ = ["EigsResult", "eigs"]
@@ -80,10 +80,9 @@ class EigsResult(Result):
         matplotlib.axes.Axes
             The axes drawn on.
         """
-        from matplotlib import pyplot as plt
+        from matplotlib.patches import Circle
 
-        if ax is None:
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         w = np.asarray(self.w)
         found = np.isfinite(w)
         ax.plot(w[found].real, w[found].imag, "o", markersize=4, label="eigenvalues")
@@ -95,7 +94,7 @@ class EigsResult(Result):
             for i in np.flatnonzero(found & np.isfinite(radii)):
                 label = name if i == np.flatnonzero(found)[0] else None
                 centre = (w[i].real, w[i].imag)
-                ax.add_patch(plt.Circle(centre, radii[i], fill=False, linestyle=line, label=label))
+                ax.add_patch(Circle(centre, radii[i], fill=False, linestyle=line, label=label))
         ax.set(xlabel="real part", ylabel="imaginary part", title=f"eigs: {self.status.name}")
         ax.set_aspect("equal", "datalim")
         ax.legend()

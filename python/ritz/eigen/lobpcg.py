@@ -12,7 +12,7 @@ from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
-from ritz.results import Result, account_of
+from ritz.results import Result, account_of, axes
 
 __all__ = ["LobpcgResult", "lobpcg"]
 
@@ -65,10 +65,7 @@ class LobpcgResult(Result):
         """
         if self.history is None:
             raise ValueError("the run kept no history; pass history=True to lobpcg")
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         shown = np.where(self.history > 0.0, self.history, np.nan)
         (line,) = ax.semilogy(np.arange(1, len(shown) + 1), shown, label="largest residual")
         if self.target > 0.0:

@@ -12,7 +12,7 @@ from ritz import _arrays
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
-from ritz.results import Result, account_of
+from ritz.results import Result, account_of, axes
 from ritz.workspace import Workspace, lent
 
 __all__ = ["SvdsResult", "svds"]
@@ -72,10 +72,7 @@ class SvdsResult(Result):
         matplotlib.axes.Axes
             The axes drawn on.
         """
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         s = np.asarray(self.s, dtype=np.float64)
         place = np.arange(1, len(s) + 1)
         # What is not above its bound may be zero, which has no place on a logarithmic scale.

@@ -17,7 +17,7 @@ from ritz._run import Callbacks, Watch, setting
 from ritz.functions.determinants import signs
 from ritz.functions.quadrature import keep_basis, spectrum_bounds
 from ritz.operators import aslinearoperator
-from ritz.results import Result, account_of, without_tolerance
+from ritz.results import Result, account_of, axes, without_tolerance
 
 __all__ = ["SpectralDensity", "Spike", "spectral_density"]
 
@@ -160,10 +160,7 @@ class SpectralDensity(Result):
         matplotlib.axes.Axes
             The axes drawn on.
         """
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         if scale is not None and scale != self.scale:
             return self.rescaled(scale).plot(ax)
         x, rho = self.grid, self.density(spikes=False)

@@ -15,7 +15,7 @@ from ritz._linear import require_self_adjoint, require_square
 from ritz._nodes import Binding
 from ritz._run import Callbacks, LinearProblem, Watch
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
-from ritz.results import Counts, Result, Status, account_of, info_of
+from ritz.results import Counts, Result, Status, account_of, axes, info_of
 
 __all__ = ["FunmResult", "funm_multiply"]
 
@@ -105,10 +105,7 @@ class FunmResult(Result):
         shown = self.columns or (self,)
         if any(result.history is None for result in shown):
             raise ValueError("the run kept no history; pass history=True to funm_multiply")
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         for j, result in enumerate(shown):
             assert result.history is not None
             label = f"column {j}" if self.columns else self.method

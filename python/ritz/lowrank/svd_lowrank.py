@@ -12,7 +12,7 @@ from ritz import _arrays, _nodes
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.operators import LinearOperator, aslinearoperator
-from ritz.results import Result, Status, account_of
+from ritz.results import Result, Status, account_of, axes
 
 __all__ = ["SvdLowrankResult", "svd_lowrank"]
 
@@ -95,10 +95,7 @@ class SvdLowrankResult(Result):
         matplotlib.axes.Axes
             The axes drawn on.
         """
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            ax = plt.subplots(layout="constrained")[1]
+        ax = axes(ax)
         s = np.asarray(self.s, dtype=np.float64)
         place = np.arange(1, len(s) + 1)
         ax.plot(place[s > 0.0], s[s > 0.0], ".", label="value")

@@ -6,6 +6,7 @@
 
 #include "ritz/core/arena.hpp"
 #include "ritz/core/monitor.hpp"
+#include "ritz/dense/small_matrix.hpp"
 #include "ritz/krylov/linear_run.hpp"
 #include "ritz/op/concepts.hpp"
 
@@ -148,22 +149,6 @@ class BlockRun {
   bool claimed_ = false;  // the recurrence says that every target is met
   std::optional<Status> limit_status_;
   double checked_ = INFINITY;  // the worst residual over its target at the last check that failed
-};
-
-/// A small dense matrix on the host.
-template <class W>
-struct SmallMatrix {
-  std::vector<W> data;
-  Index rows = 0, cols = 0;
-
-  void resize(Index m, Index n) {
-    rows = m;
-    cols = n;
-    data.assign(static_cast<std::size_t>(m * n), W{});
-  }
-  BlockView<W> view() { return {data.data(), rows, cols, std::max<Index>(rows, 1)}; }
-  W& operator()(Index i, Index j) { return data[static_cast<std::size_t>(i + j * rows)]; }
-  std::span<W> column(Index j) { return {data.data() + j * rows, static_cast<std::size_t>(rows)}; }
 };
 
 /// Y = W R with Wᴴ Z = I and Z = M W, by classical Gram-Schmidt twice; W and Z overwrite the first

@@ -43,7 +43,7 @@ class BackwardError {
     if (c.triangle && std::abs(omega - c.omega) <= 0.01 * omega) return;
     c.omega = omega;
     c.triangle.emplace(triangle_.bare());
-    OwnedBlock<W> shift(n_, n_);
+    SmallMatrix<W> shift(n_, n_);
     for (Index i = 0; i < n_; ++i) shift(i, i) = omega;
     c.triangle->absorb(shift.view(), true);
   }

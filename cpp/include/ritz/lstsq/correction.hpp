@@ -64,7 +64,7 @@ class Correction {
 
   /// x + P y
   std::vector<W> iterate(const Column& c) {
-    OwnedBlock<W> y(factor_.rank(), 1), x(n_, 1);
+    SmallMatrix<W> y(factor_.rank(), 1), x(n_, 1);
     y.data = c.y;
     factor_.apply(y.view(), x.view());
     for (std::size_t i = 0; i < c.x.size(); ++i) x.data[i] += c.x[i];
@@ -115,7 +115,7 @@ class Correction {
         columns[i].y = columns[i].r;
       }
     }
-    OwnedBlock<W> P(rank, count), Z(n_, count), G(n_, count), M(rank, count);
+    SmallMatrix<W> P(rank, count), Z(n_, count), G(n_, count), M(rank, count);
     for (Index i = 0; i < count; ++i) {
       const Column& c = columns[running[at(i)]];
       std::copy_n((momentum ? c.y : c.p).data(), rank, &P(0, i));

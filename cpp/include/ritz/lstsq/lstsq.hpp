@@ -146,7 +146,7 @@ class LstsqRun {
     std::vector<double> norm_b;
     for (Index j = 0; j < B_.cols; ++j) norm_b.push_back(out(j).norm_b);
     backward_.emplace(factor.triangle(), problem_.size, std::move(norm_b));
-    OwnedBlock<W> X(n_, B_.cols);
+    SmallMatrix<W> X(n_, B_.cols);
     factor.solve_sketched(X.view());
     for (const Index j : open_) round(&X(0, j), j);
     return true;
@@ -163,7 +163,7 @@ class LstsqRun {
   }
 
   void refine() {
-    g_ = OwnedBlock<W>(n_, B_.cols);
+    g_ = SmallMatrix<W>(n_, B_.cols);
     best_.assign(at(B_.cols), {});
     for (Index pass = 0;; ++pass) {
       measure();
@@ -258,7 +258,7 @@ class LstsqRun {
     const Index rank = problem_.factor->rank();
     std::vector<typename Solver::Column> columns;
     for (const Index j : open_) {
-      OwnedBlock<W> g(n_, 1), c(rank, 1);
+      SmallMatrix<W> g(n_, 1), c(rank, 1);
       std::copy_n(&g_(0, j), n_, g.data.data());
       problem_.factor->apply_adjoint(g.view(), c.view());
       columns.push_back(Solver::column(j, wide(j), out(j).residual, c.data));
@@ -306,7 +306,7 @@ class LstsqRun {
   std::vector<Index> open_;
   SketchedProblem<T> problem_;
   std::optional<BackwardError<W>> backward_;
-  OwnedBlock<W> g_;
+  SmallMatrix<W> g_;
   std::vector<Best> best_;
   std::optional<Status> stop_;
 };

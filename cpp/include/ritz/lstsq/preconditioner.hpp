@@ -12,25 +12,12 @@
 #include <vector>
 
 #include "ritz/dense/qr.hpp"
+#include "ritz/dense/small_matrix.hpp"
 #include "ritz/dense/svd.hpp"
 #include "ritz/lstsq/triangle.hpp"
 #include "ritz/sketch/philox.hpp"
 
 namespace ritz {
-
-/// A column-major matrix with memory of its own.
-template <class W>
-struct OwnedBlock {
-  std::vector<W> data;
-  Index rows = 0, cols = 0;
-
-  OwnedBlock() = default;
-  OwnedBlock(Index m, Index n) : data(static_cast<std::size_t>(m * n)), rows(m), cols(n) {}
-  W& operator()(Index i, Index j) { return data[static_cast<std::size_t>(i + j * rows)]; }
-  BlockView<W> view() { return {data.data(), rows, cols, rows}; }
-  BlockView<const W> view() const { return {data.data(), rows, cols, rows}; }
-  BlockView<W> first(Index k) { return view().columns(0, k); }
-};
 
 /// With D = diag(scale), S A D = Q R: P = D R⁻¹. Where R is singular to working precision,
 /// R = U Σ Vᴴ and P = D V (Σ² + μ²)^(−1/2) without the σ < 10 u σ₁, orthogonal to the null space of
@@ -71,8 +58,8 @@ class SketchedFactor {
       scale_rows(X);
       return;
     }
-    OwnedBlock<W> c(rank_, C.cols);
-    dense::multiply<W>(as_const(U_.first(rank_)), as_const(C), c.view(), true);
+    SmallMatrix<W> c(rank_, C.cols);
+    dense::multiply<W>(as_const(U_.view().columns(0, rank_)), as_const(C), c.view(), true);
     for (Index j = 0; j < C.cols; ++j) {
       for (Index i = 0; i < rank_; ++i) c(i, j) *= sigma_[at(i)] / lifted_[at(i)];
     }
@@ -97,9 +84,9 @@ class SketchedFactor {
     const BlockView<const W> C{c.data(), rank_, 1, rank_};
     const BlockView<W> G{g.data(), n_, 1, n_};
     if (!decomposed()) return dense::multiply<W>(R(), C, G, true);
-    OwnedBlock<W> t(rank_, 1);
+    SmallMatrix<W> t(rank_, 1);
     for (Index i = 0; i < rank_; ++i) t(i, 0) = lifted_[at(i)] * c[at(i)];
-    dense::multiply<W>(as_const(V_.first(rank_)), as_const(t.view()), G);
+    dense::multiply<W>(as_const(V_.view().columns(0, rank_)), as_const(t.view()), G);
   }
 
  private:
@@ -128,7 +115,7 @@ class SketchedFactor {
         return;
       }
     }
-    OwnedBlock<W> x(n_, 1), y(n_, 1);
+    SmallMatrix<W> x(n_, 1), y(n_, 1);
     const auto normalize = [&] {
       double sum = 0.0;
       for (const W& a : x.data) sum += std::norm(a);
@@ -156,15 +143,15 @@ class SketchedFactor {
   }
 
   void decompose(double u) {
-    U_ = OwnedBlock<W>(n_, n_);
-    V_ = OwnedBlock<W>(n_, n_);
+    U_ = SmallMatrix<W>(n_, n_);
+    V_ = SmallMatrix<W>(n_, n_);
     sigma_.resize(at(n_));
     dense::svd<W>(R(), U_.view(), sigma_, V_.view());
     condition_ = sigma_.back() > 0.0 ? sigma_.front() / sigma_.back() : INFINITY;
     rank_ = std::count_if(sigma_.begin(), sigma_.end(),
                           [&](double s) { return s > 0.0 && s >= kDropped * u * sigma_.front(); });
     const double mu = kLift * std::sqrt(static_cast<double>(n_)) * u * sigma_.front();
-    P_ = OwnedBlock<W>(n_, rank_);
+    P_ = SmallMatrix<W>(n_, rank_);
     for (Index j = 0; j < rank_; ++j) {
       lifted_.push_back(std::hypot(sigma_[at(j)], mu));
       for (Index i = 0; i < n_; ++i) P_(i, j) = scale_[at(i)] * V_(i, j) / lifted_.back();
@@ -175,7 +162,7 @@ class SketchedFactor {
   /// P = (I − N N⁺) P with the null vectors N of A.
   void remove_null_space() {
     const Index k = n_ - rank_;
-    OwnedBlock<W> N(n_, k), T(k, k), c(k, rank_), Nc(n_, rank_);
+    SmallMatrix<W> N(n_, k), T(k, k), c(k, rank_), Nc(n_, rank_);
     for (Index j = 0; j < k; ++j) {
       for (Index i = 0; i < n_; ++i) {
         // A column of zeros has a null vector of its own.
@@ -193,7 +180,7 @@ class SketchedFactor {
   Index n_, rank_ = 0;
   double condition_ = 1.0;
   std::vector<double> sigma_, lifted_;
-  OwnedBlock<W> U_, V_, P_;
+  SmallMatrix<W> U_, V_, P_;
 };
 
 }  // namespace ritz

@@ -37,7 +37,7 @@ struct SketchedProblem {
     }
     const auto S = make_sketch(d);
     // By rows, as most matrices are.
-    OwnedBlock<T> memory(n, d), SB(d, B.cols);
+    SmallMatrix<T> memory(n, d), SB(d, B.cols);
     const MatrixView<T> SA{memory.data.data(), d, n, n, 1};
     A.sketch(S, SA);
     S.apply_matrix(MatrixView<const T>(B), MatrixView<T>(SB.view()));

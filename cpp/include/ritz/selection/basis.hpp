@@ -14,6 +14,7 @@
 #include "ritz/core/threads.hpp"
 #include "ritz/core/view.hpp"
 #include "ritz/dense/qr.hpp"
+#include "ritz/dense/small_matrix.hpp"
 #include "ritz/space/kernel_table.hpp"
 
 namespace ritz::selection {
@@ -43,27 +44,13 @@ double magnitude(T a) {
   }
 }
 
-/// A small dense matrix by columns.
-template <class W>
-struct Small {
-  Index rows = 0, cols = 0;
-  std::vector<W> data;
-
-  Small() = default;
-  Small(Index m, Index n) : rows(m), cols(n), data(at(m * n)) {}
-  W& operator()(Index i, Index j) { return data[at(i + j * rows)]; }
-  const W& operator()(Index i, Index j) const { return data[at(i + j * rows)]; }
-  BlockView<W> view() { return {data.data(), rows, cols, rows}; }
-  BlockView<const W> view() const { return {data.data(), rows, cols, rows}; }
-};
-
 /// Powers of two d with every column of A diag(d) of norm about one, and one for a zero column: no
 /// later decision depends on the units of a column. Throws InvalidArgument if A, called `name`, has
 /// an element that is not finite.
 template <Field T>
 std::vector<double> column_scales(MatrixView<const T> A, const char* name = "A") {
   const Index m = A.rows, n = A.cols, pieces = (m + kPiece - 1) / kPiece;
-  Small<double> partial(n, pieces);
+  SmallMatrix<double> partial(n, pieces);
   std::vector<double> largest(at(n)), scales(at(n), 1.0);
   const auto reduce = [&](const auto& add) {
     std::fill(partial.data.begin(), partial.data.end(), 0.0);
@@ -124,7 +111,7 @@ struct Basis {
   Index rows = 0, cols = 0, rank = 0;
   std::vector<double> scales;
   std::vector<W> q;  ///< rows × rank by columns, orthonormal
-  Small<W> r;        ///< min(rows, cols) × cols, upper triangular, of all columns
+  SmallMatrix<W> r;  ///< min(rows, cols) × cols, upper triangular, of all columns
 
   BlockView<const W> Q() const { return {q.data(), rows, rank, rows}; }
 };
@@ -134,19 +121,19 @@ namespace detail {
 /// Q (m × n) becomes orthonormal in its first min(m, n) columns; returns R. Panels of rows are
 /// factored on their own, and then their triangles, so that threads share the work.
 template <class W>
-Small<W> tall_qr(BlockView<W> Q) {
+SmallMatrix<W> tall_qr(BlockView<W> Q) {
   const Index m = Q.rows, n = Q.cols;
   const Index height = std::max<Index>(8 * n, 2048), panels = std::max<Index>(m / height, 1);
   const auto panel = [&](Index p) {
     const Index first = p * height, count = p + 1 == panels ? m - first : height;
     return BlockView<W>{Q.data + first, count, n, Q.ld};
   };
-  Small<W> R(std::min(m, n), n);
+  SmallMatrix<W> R(std::min(m, n), n);
   if (panels == 1) {
     dense::qr(Q, R.view());
     return R;
   }
-  Small<W> stack(panels * n, n);
+  SmallMatrix<W> stack(panels * n, n);
   const auto triangle = [&](Index p) {
     return BlockView<W>{stack.data.data() + p * n, n, n, stack.rows};
   };
@@ -154,8 +141,8 @@ Small<W> tall_qr(BlockView<W> Q) {
   dense::qr(stack.view(), R.view());
   threads::for_each_part(panels, m * n, [&](Index p) {
     const BlockView<W> to = panel(p);
-    const Small<W> copy = [&] {
-      Small<W> c(to.rows, n);
+    const SmallMatrix<W> copy = [&] {
+      SmallMatrix<W> c(to.rows, n);
       for (Index j = 0; j < n; ++j) std::copy_n(to.column(j).data, to.rows, &c(0, j));
       return c;
     }();
@@ -168,7 +155,7 @@ Small<W> tall_qr(BlockView<W> Q) {
 template <class W>
 void rotate(BlockView<W> Q, BlockView<const W> U) {
   for_each_piece(Q.rows, Q.cols * U.cols, [&](Index first, Index count) {
-    Small<W> copy(count, Q.cols);
+    SmallMatrix<W> copy(count, Q.cols);
     for (Index j = 0; j < Q.cols; ++j) std::copy_n(&Q(first, j), count, &copy(0, j));
     dense::multiply<W>(copy.view(), U, {&Q(first, 0), count, U.cols, Q.ld});
   });
@@ -176,12 +163,13 @@ void rotate(BlockView<W> Q, BlockView<const W> U) {
 
 /// The number of |R_ii| above tol |R_00| when columns are pivoted; U becomes the left factor.
 template <class W>
-Index pivoted_rank(const Small<W>& R, double tol, Small<W>& U, std::vector<Index>& order) {
+Index pivoted_rank(const SmallMatrix<W>& R, double tol, SmallMatrix<W>& U,
+                   std::vector<Index>& order) {
   const Index k = R.rows, n = R.cols;
-  Small<W> work = R, triangle(k, n);
+  SmallMatrix<W> work = R, triangle(k, n);
   order.resize(at(n));
   dense::qr_pivoted<W>(work.view(), triangle.view(), order);
-  U = Small<W>(k, k);
+  U = SmallMatrix<W>(k, k);
   std::copy_n(work.data.begin(), k * k, U.data.begin());
   Index rank = 0;
   while (rank < k && std::abs(triangle(rank, rank)) > tol * std::abs(triangle(0, 0))) ++rank;
@@ -212,7 +200,7 @@ Basis<WideOf<T>> orthonormal_basis(MatrixView<const T> A, double rtol = 0.0,
     copy_rows(A, basis.scales, first, BlockView<W>{Q.data + first, count, n, m});
   });
   basis.r = detail::tall_qr(Q);
-  Small<W> U;
+  SmallMatrix<W> U;
   std::vector<Index> order;
   basis.rank = detail::pivoted_rank(basis.r, rank_tolerance<T>(m, n, rtol), U, order);
   if (basis.rank < basis.r.rows) {

@@ -41,7 +41,7 @@ inline double log_add(double a, double b) {
 inline std::vector<Index> sample_eigenvectors(std::span<const double> log_values, Index k,
                                               Draws& draws) {
   const Index n = std::ssize(log_values);
-  Small<double> E(k + 1, n + 1);
+  SmallMatrix<double> E(k + 1, n + 1);
   std::fill(E.data.begin(), E.data.end(), -std::numeric_limits<double>::infinity());
   for (Index j = 0; j <= n; ++j) E(0, j) = 0.0;
   for (Index j = 1; j <= n; ++j) {
@@ -63,12 +63,12 @@ inline std::vector<Index> sample_eigenvectors(std::span<const double> log_values
 
 /// ‖R − P R‖_F for the projector P onto some of its columns.
 template <class W>
-double projection_error(const Small<W>& R, const std::vector<Index>& columns) {
+double projection_error(const SmallMatrix<W>& R, const std::vector<Index>& columns) {
   const Index k = std::ssize(columns);
-  Small<W> C(R.rows, k), triangle(std::min(R.rows, k), k);
+  SmallMatrix<W> C(R.rows, k), triangle(std::min(R.rows, k), k);
   for (Index j = 0; j < k; ++j) std::copy_n(&R(0, columns[at(j)]), R.rows, &C(0, j));
   dense::qr(C.view(), triangle.view());
-  Small<W> H(k, R.cols), P(R.rows, R.cols);
+  SmallMatrix<W> H(k, R.cols), P(R.rows, R.cols);
   dense::multiply<W>(std::as_const(C).view(), R.view(), H.view(), true);
   dense::multiply<W>(std::as_const(C).view(), std::as_const(H).view(), P.view());
   double sum = 0.0;
@@ -79,14 +79,14 @@ double projection_error(const Small<W>& R, const std::vector<Index>& columns) {
 /// A matrix with the singular values and right vectors of A / scale: A as it is, or its R. The
 /// scale is one power of two for all columns, whose lengths matter here.
 template <Field T>
-Small<WideOf<T>> compressed(MatrixView<const T> A, double& scale) {
+SmallMatrix<WideOf<T>> compressed(MatrixView<const T> A, double& scale) {
   column_scales(A);  // its elements are finite
   double largest = 0.0;
   for (Index j = 0; j < A.cols; ++j) {
     for (Index i = 0; i < A.rows; ++i) largest = std::max(largest, magnitude(A(i, j)));
   }
   scale = largest > 0.0 ? std::ldexp(1.0, std::max(std::ilogb(largest), -1022)) : 1.0;
-  Small<WideOf<T>> B(A.rows, A.cols);
+  SmallMatrix<WideOf<T>> B(A.rows, A.cols);
   copy_rows(A, std::vector<double>(at(A.cols), 1.0 / scale), 0, B.view());
   return A.rows > A.cols ? tall_qr(B.view()) : B;
 }
@@ -100,9 +100,9 @@ SubsetOutcome column_subset(MatrixView<const T> A, Index k, const SubsetOptions&
   using W = WideOf<T>;
   const Index n = A.cols;
   double scale = 1.0;
-  const Small<W> R = detail::compressed(A, scale);
+  const SmallMatrix<W> R = detail::compressed(A, scale);
   const Index p = std::min(R.rows, n);
-  Small<W> U(R.rows, p), V(n, p);
+  SmallMatrix<W> U(R.rows, p), V(n, p);
   std::vector<double> s(at(p));
   dense::svd<W>(R.view(), U.view(), s, V.view());
   Index rank = 0;
@@ -124,11 +124,11 @@ SubsetOutcome column_subset(MatrixView<const T> A, Index k, const SubsetOptions&
     for (Index j = 0; j < rank; ++j) log_values.push_back(2.0 * std::log(s[at(j)] / s[0]));
     Draws choice(opt.seed, Purpose::eigenvectors);
     const auto chosen = detail::sample_eigenvectors(log_values, k, choice);
-    Small<W> part(n, k);
+    SmallMatrix<W> part(n, k);
     for (Index j = 0; j < k; ++j) std::copy_n(&V(0, chosen[at(j)]), n, &part(0, j));
     sample_projection_dpp<W>(std::as_const(part).view(), draws, out.columns);
   } else {
-    Small<W> work = R, triangle(p, n);
+    SmallMatrix<W> work = R, triangle(p, n);
     std::vector<Index> order(at(n));
     dense::qr_pivoted<W>(work.view(), triangle.view(), order);
     std::copy_n(order.begin(), k, out.columns.begin());

@@ -65,7 +65,7 @@ class Weights {
 
 /// w = x less its components in the first k columns of the orthonormal E, twice; returns ‖w‖.
 template <class W>
-double orthogonalize(const Small<W>& E, Index k, W* x) {
+double orthogonalize(const SmallMatrix<W>& E, Index k, W* x) {
   for (int pass = 0; pass < 2; ++pass) {
     for (Index j = 0; j < k; ++j) {
       W h{};
@@ -93,7 +93,7 @@ double sample_projection_dpp(BlockView<const W> V, Draws& draws, std::span<Index
   detail::Weights residual(m);
   row_norms2(V, residual.values.data());
   for_each_piece(m, 1, [&](Index first, Index count) { residual.sum_piece(first, count); });
-  Small<W> E(r, r);
+  SmallMatrix<W> E(r, r);
   double log_probability = 0.0;
   for (Index t = 0; t < r; ++t) {
     const Index chosen = residual.draw(draws.uniform());
@@ -125,7 +125,7 @@ double sample_projection_dpp(BlockView<const W> V, Draws& draws, std::span<Index
 /// The largest |VᴴV − I|.
 template <class W>
 double orthogonality_defect(BlockView<const W> V) {
-  Small<W> G(V.cols, V.cols);
+  SmallMatrix<W> G(V.cols, V.cols);
   dense::multiply<W>(V, V, G.view(), true);
   double worst = 0.0;
   for (Index j = 0; j < V.cols; ++j) {
@@ -142,7 +142,7 @@ template <class W, class Weight>
 double least_eigenvalue(BlockView<const W> Q, const std::vector<Index>& rows,
                         const Weight& weight) {
   const Index r = Q.cols;
-  Small<W> part(std::ssize(rows), r), G(r, r);
+  SmallMatrix<W> part(std::ssize(rows), r), G(r, r);
   for (Index i = 0; i < part.rows; ++i) {
     const double root = std::sqrt(weight(rows[at(i)]));
     for (Index k = 0; k < r; ++k) part(i, k) = root * Q(rows[at(i)], k);

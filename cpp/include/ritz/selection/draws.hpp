@@ -23,13 +23,7 @@ class Draws {
   /// Uniform in (0, 1), with all digits of a double.
   double uniform() { return (static_cast<double>(word() >> 11) + 0.5) * 0x1p-53; }
   /// Uniform in {0, …, n − 1} but for n 2⁻⁶⁴: the upper half of a product of 128 bits.
-  Index below(Index n) {
-    const std::uint64_t a = word(), b = static_cast<std::uint64_t>(n);
-    const std::uint64_t low = (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
-    const std::uint64_t left = (a >> 32) * (b & 0xFFFFFFFFu) + (low >> 32);
-    const std::uint64_t right = (a & 0xFFFFFFFFu) * (b >> 32) + (left & 0xFFFFFFFFu);
-    return static_cast<Index>((a >> 32) * (b >> 32) + (left >> 32) + (right >> 32));
-  }
+  Index below(Index n) { return philox::index(word(), n); }
 
  private:
   std::uint64_t word() {

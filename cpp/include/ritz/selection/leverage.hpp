@@ -32,13 +32,13 @@ namespace detail {
 
 /// R of a QR factorisation of S A, as far as its columns are independent, and which those are.
 template <Field T>
-Small<WideOf<T>> sketched_triangle(MatrixView<const T> A, const std::vector<double>& scales,
-                                   const LeverageOptions& opt, std::vector<Index>& columns) {
+SmallMatrix<WideOf<T>> sketched_triangle(MatrixView<const T> A, const std::vector<double>& scales,
+                                         const LeverageOptions& opt, std::vector<Index>& columns) {
   using W = WideOf<T>;
   const Index d = opt.sketch, n = A.cols;
-  Small<T> Y(d, n);
+  SmallMatrix<T> Y(d, n);
   SparseStack<T>(d, A.rows, opt.seed).apply_matrix(A, Y.view());
-  Small<W> SA(d, n), R(std::min(d, n), n);
+  SmallMatrix<W> SA(d, n), R(std::min(d, n), n);
   copy_rows<T>(MatrixView<const T>(Y.view()), scales, 0, SA.view());
   columns.resize(at(n));
   dense::qr_pivoted<W>(SA.view(), R.view(), columns);
@@ -46,15 +46,15 @@ Small<WideOf<T>> sketched_triangle(MatrixView<const T> A, const std::vector<doub
   Index rank = 0;
   while (rank < R.rows && std::abs(R(rank, rank)) > tol * std::abs(R(0, 0))) ++rank;
   columns.resize(at(rank));
-  Small<W> leading(rank, rank);
+  SmallMatrix<W> leading(rank, rank);
   for (Index j = 0; j < rank; ++j) std::copy_n(&R(0, j), j + 1, &leading(0, j));
   return leading;
 }
 
 /// R⁻¹ G, with G of independent normals of variance 1/k.
 template <class W>
-Small<W> sketched_probes(const Small<W>& R, Index k, std::uint64_t seed) {
-  Small<W> M(R.rows, k);
+SmallMatrix<W> sketched_probes(const SmallMatrix<W>& R, Index k, std::uint64_t seed) {
+  SmallMatrix<W> M(R.rows, k);
   philox::normals<W>(seed, stream(Purpose::probes), 0, R.rows * k, M.data.data());
   for (W& g : M.data) g /= std::sqrt(static_cast<double>(k));
   dense::solve_upper<W>(R.view(), M.view());
@@ -73,11 +73,12 @@ Index sketched_leverage_scores(MatrixView<const T> A, double* scores, const Leve
   using W = WideOf<T>;
   const std::vector<double> scales = column_scales(A);
   std::vector<Index> columns;
-  const Small<W> R = detail::sketched_triangle(A, scales, opt, columns);
+  const SmallMatrix<W> R = detail::sketched_triangle(A, scales, opt, columns);
   const Index rank = R.rows;
-  const Small<W> M = opt.probes > 0 ? detail::sketched_probes(R, opt.probes, opt.seed) : Small<W>();
+  const SmallMatrix<W> M =
+      opt.probes > 0 ? detail::sketched_probes(R, opt.probes, opt.seed) : SmallMatrix<W>();
   for_each_piece(A.rows, A.cols * std::max(M.cols, rank), [&](Index first, Index count) {
-    Small<W> rows(rank, count);  // aᴴ as columns
+    SmallMatrix<W> rows(rank, count);  // aᴴ as columns
     for (Index j = 0; j < rank; ++j) {
       const Index c = columns[at(j)];
       for (Index i = 0; i < count; ++i) {
@@ -85,7 +86,7 @@ Index sketched_leverage_scores(MatrixView<const T> A, double* scores, const Leve
       }
     }
     if (opt.probes > 0) {
-      Small<W> products(M.cols, count);
+      SmallMatrix<W> products(M.cols, count);
       dense::multiply<W>(M.view(), std::as_const(rows).view(), products.view(), true);
       rows = std::move(products);
     } else {

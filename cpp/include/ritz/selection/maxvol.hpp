@@ -105,7 +105,7 @@ template <class W>
 Largest coefficients(BlockView<const W> Q, const std::vector<Index>& rows, BlockView<W> B) {
   const Index n = Q.cols, k = std::ssize(rows);
   // Q_I = E R, so that Q_I⁺ = R⁻¹Eᴴ.
-  Small<W> E(k, n), R(n, n), inverse(n, k);
+  SmallMatrix<W> E(k, n), R(n, n), inverse(n, k);
   for (Index j = 0; j < n; ++j) {
     for (Index i = 0; i < k; ++i) E(i, j) = Q(rows[at(i)], j);
   }
@@ -206,10 +206,10 @@ namespace detail {
 
 /// F_i = ‖row i of Q Q_I⁺‖² = q_i M q_iᴴ, M = (Q_IᴴQ_I)⁻¹, from their definitions.
 template <class W>
-void coefficient_norms(BlockView<const W> Q, const std::vector<Index>& rows, Small<W>& M,
+void coefficient_norms(BlockView<const W> Q, const std::vector<Index>& rows, SmallMatrix<W>& M,
                        std::vector<double>& F) {
   const Index n = Q.cols;
-  Small<W> part(std::ssize(rows), n), R(n, n), inverse(n, n), adjoint(n, n);
+  SmallMatrix<W> part(std::ssize(rows), n), R(n, n), inverse(n, n), adjoint(n, n);
   for (Index k = 0; k < n; ++k) {
     for (Index i = 0; i < part.rows; ++i) part(i, k) = Q(rows[at(i)], k);
     inverse(k, k) = 1.0;
@@ -219,10 +219,10 @@ void coefficient_norms(BlockView<const W> Q, const std::vector<Index>& rows, Sma
   for (Index k = 0; k < n; ++k) {
     for (Index l = 0; l < n; ++l) adjoint(l, k) = conjugate(inverse(k, l));
   }
-  M = Small<W>(n, n);
+  M = SmallMatrix<W>(n, n);
   dense::multiply<W>(inverse.view(), adjoint.view(), M.view());
   for_each_piece(Q.rows, n * n, [&](Index first, Index count) {
-    Small<W> B(count, n);
+    SmallMatrix<W> B(count, n);
     dense::multiply<W>({Q.data + first, count, n, Q.ld}, std::as_const(inverse).view(), B.view());
     std::fill_n(&F[at(first)], count, 0.0);
     for (Index k = 0; k < n; ++k) {
@@ -233,7 +233,7 @@ void coefficient_norms(BlockView<const W> Q, const std::vector<Index>& rows, Sma
 
 /// F and M after row i has joined: by Sherman and Morrison.
 template <class W>
-void add_row(BlockView<const W> Q, Index i, Small<W>& M, std::vector<double>& F) {
+void add_row(BlockView<const W> Q, Index i, SmallMatrix<W>& M, std::vector<double>& F) {
   const Index n = Q.cols;
   std::vector<W> g(at(n));  // conj(M q_iᴴ), as the kernel wants it
   for (Index k = 0; k < n; ++k) {
@@ -270,7 +270,7 @@ MaxvolOutcome<WideOf<T>> maxvol_rectangular(MatrixView<const T> A,
   const Index most = opt.size > 0 ? opt.size : opt.max_size > 0 ? std::min(opt.max_size, m) : m;
   std::vector<char> chosen(at(m), 0);
   for (const Index i : out.rows) chosen[at(i)] = 1;
-  Small<W> M;
+  SmallMatrix<W> M;
   std::vector<double> F(at(m));
   detail::coefficient_norms(Q, out.rows, M, F);
   for (bool fresh = true;;) {

@@ -85,7 +85,7 @@ class Remaining {
   /// Z from its definition.
   void refresh() {
     const Index r = Q_.cols;
-    Small<W> part(size(), r), R(r, r), inverse(r, r), adjoint(r, r);
+    SmallMatrix<W> part(size(), r), R(r, r), inverse(r, r), adjoint(r, r);
     for (Index k = 0; k < r; ++k) {
       for (Index i = 0; i < size(); ++i) part(i, k) = Q_(rows[at(i)], k);
       inverse(k, k) = 1.0;
@@ -102,7 +102,7 @@ class Remaining {
 
  private:
   BlockView<const W> Q_;
-  Small<W> Z_;
+  SmallMatrix<W> Z_;
   std::vector<W> v_;
 };
 

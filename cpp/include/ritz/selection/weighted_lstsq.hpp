@@ -22,7 +22,7 @@ WeightedSolution weighted_lstsq(MatrixView<const T> A, MatrixView<const T> B, co
                                 MatrixView<T> X, double rtol = 0.0) {
   using W = WideOf<T>;
   const Index s = A.rows, n = A.cols, k = B.cols, p = std::min(s, n);
-  Small<W> M(s, n), Y(s, k);
+  SmallMatrix<W> M(s, n), Y(s, k);
   // Weights on a scale of their own: only their ratios matter to X.
   const double heaviest = *std::max_element(weights, weights + s);
   std::vector<double> root(at(s));
@@ -39,7 +39,7 @@ WeightedSolution weighted_lstsq(MatrixView<const T> A, MatrixView<const T> B, co
   for (Index j = 0; j < n; ++j) {
     for (Index i = 0; i < s; ++i) M(i, j) *= scales[at(j)];
   }
-  Small<W> Q = M, R(p, n), U(p, p), V(n, p);
+  SmallMatrix<W> Q = M, R(p, n), U(p, p), V(n, p);
   dense::qr(Q.view(), R.view());
   std::vector<double> sigma(at(p));
   dense::svd<W>(std::as_const(R).view(), U.view(), sigma, V.view());
@@ -47,7 +47,7 @@ WeightedSolution weighted_lstsq(MatrixView<const T> A, MatrixView<const T> B, co
   while (out.rank < p && sigma[at(out.rank)] > rank_tolerance<T>(s, n, rtol) * sigma[0]) ++out.rank;
   out.condition = out.rank < n ? std::numeric_limits<double>::infinity()
                                : std::pow(sigma[0] / sigma[at(n - 1)], 2);
-  Small<W> C(p, k), D(p, k), Z(n, k), fit(s, k);
+  SmallMatrix<W> C(p, k), D(p, k), Z(n, k), fit(s, k);
   dense::multiply<W>({Q.data.data(), s, p, s}, std::as_const(Y).view(), C.view(), true);
   dense::multiply<W>(std::as_const(U).view(), std::as_const(C).view(), D.view(), true);
   for (Index j = 0; j < k; ++j) {
