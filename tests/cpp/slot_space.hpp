@@ -1,9 +1,11 @@
-// A space that behaves like a device: reduced scalars are handles of slots that no host code can
-// look into, coefficients are formed lazily from them, every read is counted, and freezing freezes.
+// A space that behaves like a device: reduced scalars, single ones and rows of them, are handles of
+// slots that no host code can look into, coefficients are formed lazily from them, every read is
+// counted, and freezing freezes.
 #pragma once
 
 #include <array>
 #include <complex>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -38,7 +40,6 @@ class SlotSpace {
   using Scalar = Slot<WideOf<T>>;
   struct RealTag;
   using Real = Slot<RealTag>;
-  using Slots = std::span<WideOf<T>>;
   using Buffer = std::shared_ptr<void>;
   static constexpr bool kReadsAreFree = false;
 
@@ -64,6 +65,36 @@ class SlotSpace {
     std::uint64_t above_ = 0, below_ = 0;
   };
 
+  /// Consecutive slots.
+  class Slots {
+   public:
+    Slots() = default;
+    Slots(WideOf<T>* start, std::size_t count) : memory_(start, count) {}
+    std::size_t size() const { return memory_.size(); }
+    Slots first(std::size_t count) const { return Slots(memory_.first(count)); }
+    Slots subspan(std::size_t from, std::size_t count) const {
+      return Slots(memory_.subspan(from, count));
+    }
+
+   private:
+    friend class SlotSpace;
+    explicit Slots(std::span<WideOf<T>> memory) : memory_(memory) {}
+    std::span<WideOf<T>> memory_;
+  };
+
+  /// What operations read: slots, or numbers of the host.
+  class Coefficients {
+   public:
+    Coefficients(Slots slots) : values_(slots.memory_) {}
+    template <class Numbers>
+      requires std::convertible_to<const Numbers&, std::span<const WideOf<T>>>
+    Coefficients(const Numbers& numbers) : values_(numbers) {}
+
+   private:
+    friend class SlotSpace;
+    std::span<const WideOf<T>> values_;
+  };
+
   Index reads() const { return device_->reads; }
   bool frozen() const { return device_->frozen.has_value(); }
 
@@ -77,9 +108,9 @@ class SlotSpace {
     ++device_->reads;
     return load(slot.serial_);
   }
-  void read(Slots h, Slots values) {
+  void read(Slots h, std::span<WideOf<T>> values) {
     ++device_->reads;
-    host_.read(h, values);
+    host_.read(h.memory_, values);
   }
   void freeze_below(const Real& slot, double bound) {
     if (!frozen() && std::real(load(slot.serial_)) <= bound) device_->frozen = load(slot.serial_);
@@ -110,6 +141,15 @@ class SlotSpace {
   Real norm2(ConstView x) {
     return reduce<RealTag>([&] { return host_.norm2(x); });
   }
+  struct Pair {
+    ConstView x, y;
+  };
+  template <std::size_t K>
+  std::array<Scalar, K> dots(const Pair (&pairs)[K]) {
+    return [&]<std::size_t... k>(std::index_sequence<k...>) {
+      return std::array<Scalar, K>{dot(pairs[k].x, pairs[k].y)...};
+    }(std::make_index_sequence<K>{});
+  }
   Real axpby_norm2(C a, ConstView x, C b, View y) {
     return reduce<RealTag>([&] { return host_.axpby_norm2(value(a), x, value(b), y); });
   }
@@ -132,26 +172,27 @@ class SlotSpace {
   void rotate2(C c, C s, View x, View y) {
     if (!frozen()) host_.rotate2(value(c), value(s), x, y);
   }
-  void multi_shift(Slots a, Slots b, Slots z, ConstView r, BlockView<T> X, BlockView<T> P) {
-    if (!frozen()) host_.multi_shift(a, b, z, r, X, P);
+  void multi_shift(Coefficients a, Coefficients b, Coefficients z, ConstView r, BlockView<T> X,
+                   BlockView<T> P) {
+    if (!frozen()) host_.multi_shift(a.values_, b.values_, z.values_, r, X, P);
   }
   void project(BlockView<const T> V, ConstView w, Slots h) {
-    if (!frozen()) host_.project(V, w, h);
+    if (!frozen()) host_.project(V, w, h.memory_);
   }
-  void subtract_project(BlockView<const T> V, Slots h, View w, Slots g) {
-    if (!frozen()) host_.subtract_project(V, h, w, g);
+  void subtract_project(BlockView<const T> V, Coefficients h, View w, Slots g) {
+    if (!frozen()) host_.subtract_project(V, h.values_, w, g.memory_);
   }
-  Real subtract_norm2(BlockView<const T> V, Slots h, View w) {
-    return reduce<RealTag>([&] { return host_.subtract_norm2(V, h, w); });
+  Real subtract_norm2(BlockView<const T> V, Coefficients h, View w) {
+    return reduce<RealTag>([&] { return host_.subtract_norm2(V, h.values_, w); });
   }
-  void axpy_columns(BlockView<const T> V, Slots h, View y) {
-    if (!frozen()) host_.axpy_columns(V, h, y);
+  void axpy_columns(BlockView<const T> V, Coefficients h, View y) {
+    if (!frozen()) host_.axpy_columns(V, h.values_, y);
   }
   void project_block(BlockView<const T> V, BlockView<const T> W, Slots h) {
-    if (!frozen()) host_.project_block(V, W, h);
+    if (!frozen()) host_.project_block(V, W, h.memory_);
   }
-  void subtract_block(BlockView<const T> V, Slots h, BlockView<T> W) {
-    if (!frozen()) host_.subtract_block(V, h, W);
+  void subtract_block(BlockView<const T> V, Coefficients h, BlockView<T> W) {
+    if (!frozen()) host_.subtract_block(V, h.values_, W);
   }
   void combine(BlockView<T> V, BlockView<const WideOf<T>> S) {
     if (!frozen()) host_.combine(V, S);
@@ -170,6 +211,11 @@ class SlotSpace {
   }
   void reciprocal(ConstView x, View y) {
     if (!frozen()) host_.reciprocal(x, y);
+  }
+  template <Field U>
+    requires(ComplexField<U> == ComplexField<T>)
+  void cast(ConstView x, VectorView<U> y) {
+    if (!frozen()) host_.cast(x, y);
   }
   void random_signs(RandomKey key, View x) {
     if (!frozen()) host_.random_signs(key, x);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
 
 #include "ritz/core/types.hpp"
 #include "ritz/core/view.hpp"
@@ -37,9 +36,9 @@ class Arena {
   }
 
   /// Reduced scalars in the space's memory: `padded(slot_elements(count))` elements.
-  std::span<WideOf<T>> slots(Index count) {
-    return {reinterpret_cast<WideOf<T>*>(take(padded(slot_elements(count)))),
-            static_cast<std::size_t>(count)};
+  typename S::Slots slots(Index count) {
+    return typename S::Slots(reinterpret_cast<WideOf<T>*>(take(padded(slot_elements(count)))),
+                             static_cast<std::size_t>(count));
   }
   static constexpr Index slot_elements(Index count) {
     return count * static_cast<Index>(sizeof(WideOf<T>) / sizeof(T));

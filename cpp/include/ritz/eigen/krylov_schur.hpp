@@ -212,7 +212,7 @@ class KrylovSchur {
   }
 
   Arena<S> arena_;
-  std::span<W> slots_;
+  typename S::Slots slots_;
   std::vector<W> h_, projected_, form_, turn_, selected_;  // H; T and Q of H Q = Q T
   std::vector<Complex> vectors_, values_;                  // of T
   Index n_ = 0, m_ = 0;

@@ -43,7 +43,7 @@ struct EigshWorkspace {
 
   Arena<S> arena;
   BlockView<T> V, MV;
-  std::span<Wide> h, g;
+  typename S::Slots h, g;
   std::vector<Wide> coefficients, projected, ritz_vectors, selected, coupling;
   std::vector<double> values, keys, estimates, best, kept_values, kept_estimates;
   std::vector<Index> order, chosen;

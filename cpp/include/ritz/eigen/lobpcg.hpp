@@ -64,7 +64,7 @@ struct LobpcgWorkspace {
 
   Arena<S> arena;
   BlockView<T> V, BV, AV;  // [Y X P W], its products with B, and [X P W]'s with A
-  std::span<WideOf<T>> slots;
+  typename S::Slots slots;
 };
 
 /// One run; B and the preconditioner M may be absent.

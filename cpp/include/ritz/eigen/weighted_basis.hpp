@@ -21,8 +21,8 @@ class WeightedBasis {
   using T = typename S::Value;
   using W = WideOf<T>;
 
-  WeightedBasis(S& space, const B& b, BlockView<T> columns, BlockView<T> images, std::span<W> room,
-                Index& products)
+  WeightedBasis(S& space, const B& b, BlockView<T> columns, BlockView<T> images,
+                typename S::Slots room, Index& products)
       : V(columns),
         BV(images),
         slots(room),
@@ -47,7 +47,7 @@ class WeightedBasis {
   }
 
   BlockView<T> V, BV;
-  std::span<W> slots;
+  typename S::Slots slots;
 
  private:
   // What is left of a candidate of unit length has no digit of its own below this.

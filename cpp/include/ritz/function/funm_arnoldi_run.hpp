@@ -55,7 +55,7 @@ struct FunmArnoldiWorkspace {
 
   Arena<S> arena;
   BlockView<T> V;
-  std::span<Wide> h;
+  typename S::Slots h;
   std::vector<Wide> host;
   std::vector<std::complex<double>> H, small, values, last, moved, ritz;
 };
@@ -351,7 +351,7 @@ class ArnoldiFunm {
 
   /// y = V f(H) e₁ times the present norm, into column k; false if it would have to be complex.
   bool combine(Index k, VectorView<T> y) {
-    const auto c = ws_.h.first(static_cast<std::size_t>(m_));
+    const auto c = std::span(ws_.host).first(static_cast<std::size_t>(m_));
     double size = 0.0, imaginary = 0.0;
     for (Index i = 0; i < m_; ++i) {
       const Complex x = norm_ * ws_.values[static_cast<std::size_t>(i + k * size_)];

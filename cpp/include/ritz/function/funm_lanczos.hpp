@@ -38,7 +38,7 @@ struct FunmWorkspace {
 
   Arena<S> arena;
   BlockView<T> V, R;
-  std::span<Wide> h, g;
+  typename S::Slots h, g;
   std::vector<double> alpha, beta;
   std::vector<Wide> coefficients;
   TridiagonalEigen eigen;
@@ -223,10 +223,9 @@ class LanczosFunm {
         ck[i] = norm_b_ * s1[i] * ws_.errors.at_value(i, column);
       }
       ws_.eigen.multiply(ck);
-      const auto h = ws_.h.first(static_cast<std::size_t>(kept));
-      std::copy_n(ck.begin(), kept, h.begin());
       space_.fill(0.0, Y_.column(column));
-      space_.axpy_columns(ws_.V.columns(0, kept), h, Y_.column(column));
+      space_.axpy_columns(ws_.V.columns(0, kept), ck.first(static_cast<std::size_t>(kept)),
+                          Y_.column(column));
     }
     if (steps_ > basis_) {
       if (const auto stop = repeat()) status = *stop;

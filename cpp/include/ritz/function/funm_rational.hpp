@@ -17,18 +17,17 @@ struct FunmRationalWorkspace {
   using T = typename S::Value;
 
   void prepare(S& space, Index n, Index poles) {
-    arena.begin(space, (poles + 1) * Arena<S>::padded(n) +
-                           Arena<S>::padded(Arena<S>::slot_elements(poles)));
+    arena.begin(space, (poles + 1) * Arena<S>::padded(n));
     X = arena.block(n, poles);
     w = arena.vector(n);
-    h = arena.slots(poles);
+    weights.resize(static_cast<std::size_t>(poles));
   }
   std::size_t bytes() const { return arena.bytes() + cg.bytes(); }
 
   Arena<S> arena;
   BlockView<T> X;
   VectorView<T> w;
-  std::span<WideOf<T>> h;
+  std::vector<WideOf<T>> weights;
   CgShiftsWorkspace<S> cg;
 };
 
@@ -106,13 +105,13 @@ FunmOutcome funm_rational(S& space, const Op& A, VectorView<const typename S::Va
 
   double systems = 0.0, magnitude = 0.0;
   for (std::size_t i = 0; i < shifts.size(); ++i) {
-    ws.h[i] = r.weights[i] / opt.t;
+    ws.weights[i] = r.weights[i] / opt.t;
     systems += std::abs(r.weights[i]) * reach(r.shifts[i]) * outcomes[i].residual;
     magnitude += std::abs(r.weights[i]) * reach(r.shifts[i]);
   }
   const auto to = r.times_x ? ws.w : y;
   space.axpby(r.constant, b, 0.0, to);
-  space.axpy_columns(BlockView<const T>(ws.X), ws.h, to);
+  space.axpy_columns(BlockView<const T>(ws.X), ws.weights, to);
   if (r.times_x) {
     Counted last(A);
     last.apply(ws.w, y);

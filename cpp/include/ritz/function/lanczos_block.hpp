@@ -207,7 +207,7 @@ class LanczosBlock {
   Arena<S> arena_;
   std::array<BlockView<T>, 2> bases_;
   std::array<Index, 2> depth_{}, sizes_{};
-  std::span<WideOf<T>> h_, g_;
+  typename S::Slots h_, g_;
   std::vector<Jacobi> matrices_;
   Process process_ = Process::lanczos;
   Index width_ = 1, step_ = 0;

@@ -80,8 +80,6 @@ class GrowingBlock {
 template <Space S>
 class ProjectionSlots {
  public:
-  using W = WideOf<typename S::Value>;
-
   void reserve(S& space, Index count) {
     const Index each = Arena<S>::padded(Arena<S>::slot_elements(count));
     arena_.begin(space, 2 * each);
@@ -90,7 +88,7 @@ class ProjectionSlots {
   }
   std::size_t bytes() const { return arena_.bytes(); }
 
-  std::span<W> first, second;
+  typename S::Slots first, second;
 
  private:
   Arena<S> arena_;

@@ -23,7 +23,7 @@ namespace ritz {
 /// or three reads.
 template <Space S>
 double orthogonalize(S& space, BlockView<const typename S::Value> V,
-                     VectorView<typename S::Value> w, std::span<WideOf<typename S::Value>> slots,
+                     VectorView<typename S::Value> w, typename S::Slots slots,
                      std::span<WideOf<typename S::Value>> coefficients) {
   constexpr double kEps = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
   constexpr double kOrthogonal = 5.0;  // keeps ‖VᴴV − I‖ below 10 ε √k, both triangles counted
@@ -49,8 +49,7 @@ struct ArnoldiStep {
 /// Takes w = A v_j, in the column after `basis`, against it; that column becomes w/β if β > 0.
 template <Space S>
 ArnoldiStep arnoldi_step(S& space, BlockView<const typename S::Value> basis,
-                         VectorView<typename S::Value> w,
-                         std::span<WideOf<typename S::Value>> slots,
+                         VectorView<typename S::Value> w, typename S::Slots slots,
                          std::span<WideOf<typename S::Value>> h) {
   constexpr double kEps = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
   const double beta = orthogonalize(space, basis, w, slots, h);
@@ -118,6 +117,10 @@ class HessenbergLeastSquares {
   }
 
   Index cols() const { return static_cast<Index>(cols_); }
+  /// Of the columns so far.
+  double longest() const { return largest_; }
+  /// ‖y‖ at the minimiser.
+  double size() const { return size_; }
   /// ‖β e₁ − H̄ y‖ at the minimiser.
   double residual() const { return std::abs(g_[cols_]); }
 

@@ -50,6 +50,7 @@ struct BicgstablWorkspace {
     gram.resize(size * size);
     inner.resize(size * size);
     ends.resize(2 * size);
+    gammas.resize(size - 1);
   }
   std::size_t bytes() const { return arena.bytes(); }
 
@@ -57,8 +58,8 @@ struct BicgstablWorkspace {
   Arena<S> arena;
   BlockView<T> R, U;
   VectorView<T> rhat, y, z;
-  std::span<Wide> slots;
-  std::vector<Wide> gram, inner, ends;
+  typename S::Slots slots;
+  std::vector<Wide> gram, inner, ends, gammas;
 };
 
 /// An iteration is 2ℓ products. Memory movement per iteration, in vectors of length n, without the
@@ -154,7 +155,7 @@ struct Bicgstabl {
             co_await run.iterated(std::abs(omega), false);
             break;
           }
-          const auto gammas = ws.slots.first(static_cast<std::size_t>(l));
+          auto& gammas = ws.gammas;
           space.axpy_columns(R.columns(0, l), gammas, y);
           residual = run.norm(space.subtract_norm2(R.columns(1, l), gammas, r));
           for (Wide& g : gammas) g = -g;
@@ -170,7 +171,7 @@ struct Bicgstabl {
   }
 
  private:
-  /// Writes γ_1 … γ_ℓ, r − Σ γ_j R_j being the new residual, into the slots; returns γ_ℓ, 0 if R
+  /// Writes γ_1 … γ_ℓ, r − Σ γ_j R_j being the new residual, into ws.gammas; returns γ_ℓ, 0 if R
   /// has become dependent, NaN or infinity if it holds one.
   template <Space S>
   static WideOf<typename S::Value> minimize(S& space, BicgstablWorkspace<S>& ws, double residual) {
@@ -196,7 +197,7 @@ struct Bicgstabl {
       Y(j, 0) = -Z(j, 0);
       Y(j, 1) = -Z(j, l);
     }
-    const auto gammas = ws.slots.first(static_cast<std::size_t>(l));
+    auto& gammas = ws.gammas;
     std::fill(gammas.begin(), gammas.end(), Wide{});
     if (l > 1) {
       if (!dense::cholesky(inner)) return 0.0;

@@ -74,15 +74,13 @@ class Sided {
 /// Slots for projections on up to so many columns.
 template <Space S>
 struct ProjectionRoom {
-  using Scalar = WideOf<typename S::Value>;
-
   static Index elements(Index cols) { return 2 * Arena<S>::padded(Arena<S>::slot_elements(cols)); }
   void prepare(Arena<S>& arena, Index cols) {
     h = arena.slots(cols);
     g = arena.slots(cols);
   }
 
-  std::span<Scalar> h, g;
+  typename S::Slots h, g;
 };
 
 /// v = v − V Vᴴv, twice: what once leaves on V, though no more than a few roundings, would add up

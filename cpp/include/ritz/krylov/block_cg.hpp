@@ -31,7 +31,7 @@ struct BlockCgWorkspace {
 
   Arena<S> arena;
   BlockView<typename S::Value> W, D, Q, Z;
-  std::span<WideOf<typename S::Value>> h;
+  typename S::Slots h;
 };
 
 /// Solves A X = B; one outcome a column. An iteration makes one block product of as many columns as

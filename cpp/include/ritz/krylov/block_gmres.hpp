@@ -34,7 +34,7 @@ struct BlockGmresWorkspace {
 
   Arena<S> arena;
   BlockView<typename S::Value> V, Z, Y;
-  std::span<WideOf<typename S::Value>> h;
+  typename S::Slots h;
 };
 
 /// The plane rotation [c s; −s̄ c] that takes (a, b) to (r, 0); c is real.

@@ -30,7 +30,7 @@ struct BlockMinresWorkspace {
 
   Arena<S> arena;
   std::array<Block, 3> V, D;
-  std::span<WideOf<typename S::Value>> h;
+  typename S::Slots h;
 };
 
 /// Solves A X = B; one outcome a column. A step makes one block product of r ≤ k columns and about

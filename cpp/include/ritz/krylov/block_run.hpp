@@ -157,8 +157,7 @@ class BlockRun {
 /// yᴴ z ≤ 0: then M is not positive definite.
 template <Space S>
 Index orthonormalize(S& space, BlockView<typename S::Value> Y, BlockView<typename S::Value> Z,
-                     SmallMatrix<WideOf<typename S::Value>>& R,
-                     std::span<WideOf<typename S::Value>> h) {
+                     SmallMatrix<WideOf<typename S::Value>>& R, typename S::Slots h) {
   using T = typename S::Value;
   using W = WideOf<T>;
   // Twice the rounding of a projection leaves no digit of a direction this much smaller.

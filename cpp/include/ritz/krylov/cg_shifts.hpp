@@ -49,11 +49,10 @@ struct CgShiftsWorkspace {
   };
 
   void prepare(S& space, Index n, Index count) {
-    const Index slots = Arena<S>::padded(Arena<S>::slot_elements(count));
-    arena.begin(space, (2 + count) * Arena<S>::padded(n) + 3 * slots);
+    arena.begin(space, (2 + count) * Arena<S>::padded(n));
     for (auto* v : {&r, &q}) *v = arena.vector(n);
     P = arena.block(n, count);
-    for (auto* h : {&a, &b, &z}) *h = arena.slots(count);
+    for (auto* h : {&a, &b, &z}) h->resize(static_cast<std::size_t>(count));
     columns.resize(static_cast<std::size_t>(count));
   }
   std::size_t bytes() const { return arena.bytes() + cg.bytes(); }
@@ -61,7 +60,7 @@ struct CgShiftsWorkspace {
   Arena<S> arena;
   VectorView<T> r, q;
   BlockView<T> P;
-  std::span<WideOf<T>> a, b, z;
+  std::vector<WideOf<T>> a, b, z;
   std::vector<Column> columns;
   CgWorkspace<S> cg;
 };
@@ -122,6 +121,9 @@ Outcome cg_shifts(S& space, const Op& A, VectorView<const typename S::Value> b,
     }
   };
   const auto is_open = [&](std::size_t j) { return columns[j].open; };
+  const auto slice = [](const std::vector<WideOf<T>>& a, Index from, Index length) {
+    return std::span(a).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(length));
+  };
   if (!std::isfinite(norm_b)) {
     close_all(Status::nonfinite);
   } else if (norm_b <= target) {  // x = 0 will do
@@ -180,9 +182,8 @@ Outcome cg_shifts(S& space, const Op& A, VectorView<const typename S::Value> b,
       }
       // x = x + ω α p, p = ζ r + ω² β p
       each_run(count, is_open, [&](Index j, Index run) {
-        const auto from = static_cast<std::size_t>(j), wide = static_cast<std::size_t>(run);
-        space.multi_shift(ws.a.subspan(from, wide), ws.b.subspan(from, wide),
-                          ws.z.subspan(from, wide), r, X.columns(j, run), P.columns(j, run));
+        space.multi_shift(slice(ws.a, j, run), slice(ws.b, j, run), slice(ws.z, j, run), r,
+                          X.columns(j, run), P.columns(j, run));
       });
       rr = rr_next;
       carried = beta / alpha;

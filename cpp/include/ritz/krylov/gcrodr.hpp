@@ -63,7 +63,7 @@ struct GcrodrWorkspace {
   Arena<S> arena;
   RecycledSpace<S> recycled;
   VectorView<T> r, z;
-  std::span<Wide> slots;
+  typename S::Slots slots;
   HessenbergLeastSquares<Wide> small;
   std::vector<Wide> host;
   RecyclingAccount account;
@@ -128,8 +128,7 @@ struct Gcrodr {
       if (recycled.held > 0) {
         // x += M U Cᴴr, r −= C Cᴴr
         beta = orthogonalize(space, W.columns(0, recycled.held), r, slots, host);
-        const auto c = slots.first(static_cast<std::size_t>(recycled.held));
-        std::copy_n(host.begin(), recycled.held, c.begin());
+        const auto c = std::span(host).first(static_cast<std::size_t>(recycled.held));
         const VectorView<T> u = W.column(m);
         space.fill(0.0, u);
         space.axpy_columns(recycled.U.columns(0, recycled.held), c, u);
@@ -169,9 +168,9 @@ struct Gcrodr {
 
         // x += M (V y − U B y), B = Cᴴ A M V the first rows of G.
         const Index cols = small.cols();
-        const auto c = slots.first(static_cast<std::size_t>(held));
+        const auto c = std::span(host).first(static_cast<std::size_t>(held));
         const auto y =
-            slots.subspan(static_cast<std::size_t>(held), static_cast<std::size_t>(cols));
+            std::span(host).subspan(static_cast<std::size_t>(held), static_cast<std::size_t>(cols));
         small.solve(y);
         for (Index i = 0; i < held; ++i) {
           WideOf<T> sum{};
@@ -238,7 +237,7 @@ struct Gcrodr {
     auto& recycled = ws.recycled;
     const Index m = recycled.W.cols - 1;
     const VectorView<T> u = recycled.W.column(m), w = recycled.W.column(m - 1);
-    const auto weights = ws.slots.first(static_cast<std::size_t>(recycled.held));
+    const auto weights = std::span(ws.host).first(static_cast<std::size_t>(recycled.held));
     double norm2 = 0.0;
     for (Index i = 0; i < recycled.held; ++i) {
       // The signs leave no combination out for good.

@@ -44,7 +44,7 @@ struct GmresWorkspace {
   FrameStack frames;
   Arena<S> arena;
   BlockView<T> V, Z;
-  std::span<Wide> slots;
+  typename S::Slots slots;
   std::vector<Wide> host;
   HessenbergLeastSquares<Wide> small;
 };
@@ -112,7 +112,7 @@ struct GmresMethod {
 
         // x += M V y; FGMRES has kept Z = M V.
         const Index k = small.cols();
-        const auto y = slots.first(static_cast<std::size_t>(k));
+        const auto y = std::span(host).first(static_cast<std::size_t>(k));
         small.solve(y);
         if (!run.M) {
           space.axpy_columns(V.columns(0, k), y, run.x);

@@ -44,7 +44,7 @@ struct IdrsWorkspace {
     slots = arena.slots(2 * s);
     const auto size = static_cast<std::size_t>(s);
     m.resize(size * size);
-    for (auto* a : {&f, &c, &h}) a->resize(size);
+    for (auto* a : {&f, &c, &h, &minus}) a->resize(size);
   }
   std::size_t bytes() const { return arena.bytes(); }
 
@@ -52,8 +52,8 @@ struct IdrsWorkspace {
   Arena<S> arena;
   BlockView<T> P, G, U;
   VectorView<T> r, v, t, vhat;
-  std::span<Wide> slots;
-  std::vector<Wide> m, f, c, h;
+  typename S::Slots slots;
+  std::vector<Wide> m, f, c, h, minus;
 };
 
 /// An iteration is one product. Memory movement of the s + 1 iterations of a cycle, in vectors of
@@ -77,14 +77,16 @@ struct Idrs {
     // of the paper on ω.
     constexpr double kCosine = 0.7;
     auto& space = run.space;
-    auto& [frames, arena, P, G, U, r, v, t, vhat, slots, m_, f, c, h] = ws;
+    auto& [frames, arena, P, G, U, r, v, t, vhat, slots, m_, f, c, h, minus] = ws;
     const Index s = P.cols;
     const BlockView<Wide> M{m_.data(), s, s, s};  // Pᴴ G, lower triangular
     const auto at = [](Index i) { return static_cast<std::size_t>(i); };
-    const auto to_slots = [&](const std::vector<Wide>& from, Index first, Index count,
-                              double sign) {
-      for (Index i = 0; i < count; ++i) slots[at(i)] = sign * from[at(first + i)];
-      return slots.first(at(count));
+    const auto part = [&](const std::vector<Wide>& from, Index first, Index count) {
+      return std::span(from).subspan(at(first), at(count));
+    };
+    const auto negative = [&](const std::vector<Wide>& from, Index first, Index count) {
+      for (Index i = 0; i < count; ++i) minus[at(i)] = -from[at(first + i)];
+      return part(minus, 0, count);
     };
     ShadowRestarts restarts;
     std::uint64_t drawn = 0;
@@ -116,12 +118,12 @@ struct Idrs {
               for (Index j = k; j < i; ++j) sum -= M(i, j) * c[at(j)];
               c[at(i)] = sum / M(i, i);
             }
-            space.axpy_columns(G.columns(k, s - k), to_slots(c, k, s - k, -1.0), v);
+            space.axpy_columns(G.columns(k, s - k), negative(c, k, s - k), v);
           }
           if (run.M) co_await run.M.apply(v, vhat);
           space.scale(omega, vhat);
           if (!fresh) {
-            space.axpy_columns(U.columns(k, s - k), to_slots(c, k, s - k, 1.0), vhat);
+            space.axpy_columns(U.columns(k, s - k), part(c, k, s - k), vhat);
           }
           space.copy(vhat, U.column(k));
           co_await run.A.apply(U.column(k), G.column(k));
@@ -139,9 +141,8 @@ struct Idrs {
           }
           double size_g2 = 0.0;
           if (k > 0) {
-            space.axpy_columns(U.columns(0, k), to_slots(h, 0, k, -1.0), U.column(k));
-            size_g2 = space.read(
-                space.subtract_norm2(G.columns(0, k), to_slots(h, 0, k, 1.0), G.column(k)));
+            space.axpy_columns(U.columns(0, k), negative(h, 0, k), U.column(k));
+            size_g2 = space.read(space.subtract_norm2(G.columns(0, k), part(h, 0, k), G.column(k)));
           } else {
             size_g2 = space.read(space.norm2(G.column(k)));
           }

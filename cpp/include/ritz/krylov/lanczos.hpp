@@ -20,8 +20,7 @@ struct LanczosStep {
 /// j + 1 slots each. Traffic: (3 (j + 1) + 6) n; one operator product; one read.
 template <Space S, class A>
 LanczosStep lanczos_step(S& space, A& op, BlockView<typename S::Value> V, Index j,
-                         std::span<WideOf<typename S::Value>> h,
-                         std::span<WideOf<typename S::Value>> g) {
+                         typename S::Slots h, typename S::Slots g) {
   using T = typename S::Value;
   const BlockView<const T> basis = V.columns(0, j + 1);
   const VectorView<T> w = V.column(j + 1);
@@ -43,8 +42,8 @@ LanczosStep lanczos_step(S& space, A& op, BlockView<typename S::Value> V, Index 
 /// normalisation is returned, 0 if the basis leaves no room.
 template <Space S>
 double random_orthonormal(S& space, RandomKey key, BlockView<const typename S::Value> basis,
-                          VectorView<typename S::Value> v, std::span<WideOf<typename S::Value>> h,
-                          std::span<WideOf<typename S::Value>> g) {
+                          VectorView<typename S::Value> v, typename S::Slots h,
+                          typename S::Slots g) {
   space.random_uniform(key, v);
   double norm2 = space.read(space.norm2(v));
   if (basis.cols > 0) {

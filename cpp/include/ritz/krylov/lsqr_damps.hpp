@@ -48,12 +48,11 @@ struct LsqrDampsWorkspace {
   };
 
   void prepare(S& space, Index m, Index n, Index count) {
-    const Index slots = Arena<S>::padded(Arena<S>::slot_elements(count));
-    arena.begin(space, 2 * Arena<S>::padded(m) + (2 + count) * Arena<S>::padded(n) + 3 * slots);
+    arena.begin(space, 2 * Arena<S>::padded(m) + (2 + count) * Arena<S>::padded(n));
     for (auto* v : {&U, &q}) *v = arena.vector(m);
     for (auto* v : {&V, &t}) *v = arena.vector(n);
     W = arena.block(n, count);
-    for (auto* h : {&a, &b, &z}) *h = arena.slots(count);
+    for (auto* h : {&a, &b, &z}) h->resize(static_cast<std::size_t>(count));
     columns.clear();
     columns.reserve(static_cast<std::size_t>(count));
   }
@@ -62,7 +61,7 @@ struct LsqrDampsWorkspace {
   Arena<S> arena;
   VectorView<T> U, q, V, t;
   BlockView<T> W;
-  std::span<WideOf<T>> a, b, z;
+  std::vector<WideOf<T>> a, b, z;
   std::vector<Column> columns;
 };
 
@@ -153,6 +152,9 @@ Outcome lsqr_damps(S& space, const Op& A, VectorView<const typename S::Value> b,
     out.verified = true;
   };
   const auto is_open = [&](std::size_t j) { return columns[j].open; };
+  const auto slice = [](const std::vector<WideOf<typename S::Value>>& a, Index from, Index length) {
+    return std::span(a).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(length));
+  };
   const auto any_open = [&] {
     return std::any_of(columns.begin(), columns.end(), [](const auto& c) { return c.open; });
   };
@@ -179,9 +181,8 @@ Outcome lsqr_damps(S& space, const Op& A, VectorView<const typename S::Value> b,
       }
       // x = x + (φ/ρ) w, w = v − (θ/ρ) w.
       each_run(count, is_open, [&](Index j, Index run) {
-        const auto from = static_cast<std::size_t>(j), wide = static_cast<std::size_t>(run);
-        space.multi_shift(step.subspan(from, wide), turn.subspan(from, wide),
-                          one.subspan(from, wide), V, X.columns(j, run), W.columns(j, run));
+        space.multi_shift(slice(step, j, run), slice(turn, j, run), slice(one, j, run), V,
+                          X.columns(j, run), W.columns(j, run));
       });
       beta = beta_next;
       alpha = alpha_next;

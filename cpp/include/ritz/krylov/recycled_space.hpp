@@ -67,7 +67,7 @@ class RecycledSpace {
   BlockView<Wide> triangle() { return matrix(P_, U.cols, U.cols); }
 
   /// U = U R⁻¹ for its first `count` columns, which it then holds.
-  void normalize(S& space, Index count, std::span<Wide> slots) {
+  void normalize(S& space, Index count, typename S::Slots slots) {
     const auto R_ = triangle();
     const auto inverse = matrix(Q_, count, count);
     for (Index j = 0; j < count; ++j) {
@@ -89,7 +89,7 @@ class RecycledSpace {
 
   /// The next U and C from the cycle's spaces [U V] and W = [C V], A M [U D, V] = W G with U D of
   /// unit columns; `go_on`: the residual's direction follows as the first column of the next V.
-  void choose(S& space, std::span<Wide> slots, std::vector<Wide>& host,
+  void choose(S& space, typename S::Slots slots, std::vector<Wide>& host,
               const HessenbergLeastSquares<Wide>& small, Index cols, Index rows, bool go_on) {
     const Index k = U.cols, m = W.cols - 1;
     const Index width = held + cols;

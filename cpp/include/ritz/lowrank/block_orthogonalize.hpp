@@ -100,7 +100,7 @@ class BlockOrthogonalizer {
   static constexpr double kEps = std::numeric_limits<double>::epsilon();
   static constexpr double kWorking = std::numeric_limits<RealOf<T>>::epsilon();
 
-  std::span<W> slots(std::size_t count) {
+  typename S::Slots slots(std::size_t count) {
     if (count > slots_.size()) {
       const Index elements = Arena<S>::slot_elements(static_cast<Index>(count));
       arena_.begin(s_, Arena<S>::padded(elements));
@@ -271,7 +271,7 @@ class BlockOrthogonalizer {
 
   S& s_;
   Arena<S> arena_;
-  std::span<W> slots_;
+  typename S::Slots slots_;
   std::vector<double> sizes_;
   double largest_ = 0.0;
   SmallMatrix<W> G_, L_, T_, R_;

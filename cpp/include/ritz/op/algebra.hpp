@@ -4,6 +4,7 @@
 // composition at run time, or concrete types to have everything inlined.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -54,11 +55,10 @@ class Diagonal : public ColumnsFromBlocks<Diagonal<S>, typename S::Value> {
     arena_->begin(space_, 2 * Arena<S>::padded(n_));
     d_ = arena_->vector(n_);
     conjugate_ = arena_->vector(n_);
+    space_.fill(1.0, d_);
+    space_.fill(0.0, conjugate_);
+    space_.multiply_add_conjugate(1.0, d_, d, conjugate_);
     space_.copy(d, d_);
-    space_.copy(d, conjugate_);
-    if constexpr (ComplexField<T>) {
-      for (T& x : conjugate_) x = std::conj(x);
-    }
   }
   Index rows() const { return n_; }
   Index cols() const { return n_; }
@@ -80,10 +80,10 @@ class Diagonal : public ColumnsFromBlocks<Diagonal<S>, typename S::Value> {
 template <Space S, class A>
 class Scaled : public ColumnsFromBlocks<Scaled<S, A>, typename S::Value> {
   using T = typename S::Value;
-  using Coefficient = typename S::Coefficient;
+  using Scalar = WideOf<T>;
 
  public:
-  Scaled(S space, Coefficient c, A a) : space_(std::move(space)), c_(c), a_(std::move(a)) {}
+  Scaled(S space, Scalar c, A a) : space_(std::move(space)), c_(c), a_(std::move(a)) {}
   Index rows() const { return a_.rows(); }
   Index cols() const { return a_.cols(); }
   bool has_adjoint() const { return ritz::has_adjoint(a_); }
@@ -98,7 +98,7 @@ class Scaled : public ColumnsFromBlocks<Scaled<S, A>, typename S::Value> {
 
  private:
   mutable S space_;
-  Coefficient c_;
+  Scalar c_;
   A a_;
 };
 
@@ -106,10 +106,10 @@ class Scaled : public ColumnsFromBlocks<Scaled<S, A>, typename S::Value> {
 template <Space S, class A, class B>
 class Sum : public ColumnsFromBlocks<Sum<S, A, B>, typename S::Value> {
   using T = typename S::Value;
-  using Coefficient = typename S::Coefficient;
+  using Scalar = WideOf<T>;
 
  public:
-  Sum(S space, A a, Coefficient c, B b)
+  Sum(S space, A a, Scalar c, B b)
       : scratch_(std::move(space)), a_(std::move(a)), c_(c), b_(std::move(b)) {
     if (a_.rows() != b_.rows() || a_.cols() != b_.cols()) {
       throw InvalidArgument("the operators of a sum differ in shape: (" +
@@ -141,7 +141,7 @@ class Sum : public ColumnsFromBlocks<Sum<S, A, B>, typename S::Value> {
  private:
   Scratch<S> scratch_;
   A a_;
-  Coefficient c_;
+  Scalar c_;
   B b_;
 };
 
@@ -149,10 +149,10 @@ class Sum : public ColumnsFromBlocks<Sum<S, A, B>, typename S::Value> {
 template <Space S, class A>
 class Shifted : public ColumnsFromBlocks<Shifted<S, A>, typename S::Value> {
   using T = typename S::Value;
-  using Coefficient = typename S::Coefficient;
+  using Scalar = WideOf<T>;
 
  public:
-  Shifted(S space, A a, Coefficient mu) : space_(std::move(space)), a_(std::move(a)), mu_(mu) {
+  Shifted(S space, A a, Scalar mu) : space_(std::move(space)), a_(std::move(a)), mu_(mu) {
     if (a_.rows() != a_.cols())
       throw InvalidArgument("only a square operator can be shifted; this one has shape (" +
                             std::to_string(a_.rows()) + ", " + std::to_string(a_.cols()) + ")");
@@ -172,7 +172,7 @@ class Shifted : public ColumnsFromBlocks<Shifted<S, A>, typename S::Value> {
  private:
   mutable S space_;
   A a_;
-  Coefficient mu_;
+  Scalar mu_;
 };
 
 /// A B
@@ -235,28 +235,32 @@ class Conjugate : public ColumnsFromBlocks<Conjugate<S, A>, typename S::Value> {
   Index cols() const { return a_.cols(); }
   bool has_adjoint() const { return ritz::has_adjoint(a_); }
   void apply_block(BlockView<const T> X, BlockView<T> Y) const {
-    const auto t = scratch_.take(X.rows, X.cols);
-    conjugate_into(X, *t);
-    apply_columns(a_, BlockView<const T>(*t), Y);
-    conjugate_into(Y, Y);
+    between(X, Y, [&](BlockView<const T> x, BlockView<T> y) { apply_columns(a_, x, y); });
   }
   void apply_adjoint_block(BlockView<const T> X, BlockView<T> Y) const {
-    const auto t = scratch_.take(X.rows, X.cols);
-    conjugate_into(X, *t);
-    apply_adjoint_columns(a_, BlockView<const T>(*t), Y);
-    conjugate_into(Y, Y);
+    between(X, Y, [&](BlockView<const T> x, BlockView<T> y) { apply_adjoint_columns(a_, x, y); });
   }
 
  private:
-  static void conjugate_into(BlockView<const T> X, BlockView<T> Y) {
+  /// Y = `apply` between two conjugations.
+  template <class Apply>
+  void between(BlockView<const T> X, BlockView<T> Y, const Apply& apply) const {
+    if constexpr (RealField<T>) {
+      apply(X, Y);
+    } else {
+      const auto x = scratch_.take(X.rows, X.cols), y = scratch_.take(Y.rows, Y.cols);
+      const auto ones = scratch_.take(std::max(X.rows, Y.rows), 1);
+      scratch_.space().fill(1.0, (*ones).column(0));
+      conjugate_into(X, (*ones).column(0), *x);
+      apply(*x, *y);
+      conjugate_into(*y, (*ones).column(0), Y);
+    }
+  }
+  void conjugate_into(BlockView<const T> X, VectorView<const T> ones, BlockView<T> Y) const {
+    S& space = scratch_.space();
     for (Index j = 0; j < X.cols; ++j) {
-      for (Index i = 0; i < X.rows; ++i) {
-        if constexpr (ComplexField<T>) {
-          Y(i, j) = std::conj(X(i, j));
-        } else {
-          Y(i, j) = X(i, j);
-        }
-      }
+      space.fill(0.0, Y.column(j));
+      space.multiply_add_conjugate(1.0, ones.middle(0, X.rows), X.column(j), Y.column(j));
     }
   }
 

@@ -37,16 +37,18 @@ class EigenfactorOperator : public ColumnsFromBlocks<EigenfactorOperator<S>, typ
     S& space = scratch_.space();
     for (Index j = 0; j < X.cols; ++j) space.axpby(s_, X.column(j), 0.0, Y.column(j));
     if (d_.empty()) return;
-    const auto lease = scratch_.take(Arena<S>::slot_elements(U_.cols * X.cols), 1);
-    const std::span<W> h(reinterpret_cast<W*>((*lease).data), d_.size() * std::size_t(X.cols));
+    auto lease = scratch_.take(Arena<S>::slot_elements(U_.cols * X.cols), 1);
+    const std::size_t count = d_.size() * static_cast<std::size_t>(X.cols);
+    const typename S::Slots h(reinterpret_cast<W*>((*lease).data), count);
     if (X.cols == 1) {
       space.project(U_, X.column(0), h);
     } else {
       space.project_block(U_, X, h);
     }
-    space.read(h, h);
-    for (std::size_t i = 0; i < h.size(); ++i) h[i] *= -d_[i % d_.size()];
-    space.subtract_block(U_, h, Y);
+    const std::span<W> minus = lease.numbers(count);
+    space.read(h, minus);
+    for (std::size_t i = 0; i < count; ++i) minus[i] *= -d_[i % d_.size()];
+    space.subtract_block(U_, minus, Y);
   }
   void apply_adjoint_block(BlockView<const T> X, BlockView<T> Y) const { apply_block(X, Y); }
 

@@ -10,7 +10,8 @@
 
 namespace ritz {
 
-/// Hands out blocks of a space's memory; each is returned when its lease ends and used again.
+/// Hands out blocks of a space's memory, and numbers of the host beside them; each is returned when
+/// its lease ends and used again.
 template <Space S>
 class Scratch {
  public:
@@ -25,25 +26,30 @@ class Scratch {
       {
         const std::lock_guard lock(pool_->mutex);
         if (!pool_->idle.empty()) {
-          arena_ = std::move(pool_->idle.back());
+          memory_ = std::move(pool_->idle.back());
           pool_->idle.pop_back();
         }
       }
-      arena_.begin(pool_->space, Arena<S>::padded(rows) * cols);
-      block_ = arena_.block(rows, cols);
+      memory_.arena.begin(pool_->space, Arena<S>::padded(rows) * cols);
+      block_ = memory_.arena.block(rows, cols);
     }
     ~Lease() {
       const std::lock_guard lock(pool_->mutex);
-      pool_->idle.push_back(std::move(arena_));
+      pool_->idle.push_back(std::move(memory_));
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
 
     BlockView<T> operator*() const { return block_; }
+    /// Room for coefficients on the host.
+    std::span<WideOf<T>> numbers(std::size_t count) {
+      if (memory_.numbers.size() < count) memory_.numbers.resize(count);
+      return std::span(memory_.numbers).first(count);
+    }
 
    private:
     std::shared_ptr<typename Scratch::Pool> pool_;
-    Arena<S> arena_;
+    typename Scratch::Memory memory_;
     BlockView<T> block_;
   };
 
@@ -51,11 +57,15 @@ class Scratch {
   S& space() const { return pool_->space; }
 
  private:
+  struct Memory {
+    Arena<S> arena;
+    std::vector<WideOf<T>> numbers;
+  };
   struct Pool {
     explicit Pool(S s) : space(std::move(s)) {}
     S space;
     std::mutex mutex;
-    std::vector<Arena<S>> idle;
+    std::vector<Memory> idle;
   };
 
   std::shared_ptr<Pool> pool_;

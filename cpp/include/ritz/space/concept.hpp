@@ -28,8 +28,15 @@ struct RandomKey {
 inline double ratio(double a, double b) { return a / b; }
 inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b) { return a / b; }
 
-/// x, y, r, p, w: vectors; V, S: column blocks; h: `Slots`, consecutive reduced scalars in the
-/// space's memory, one for each column of V.
+/// x, y, r, p, w: vectors; V, S: column blocks.
+///
+/// `Slots` are consecutive reduced scalars in the space's memory, which `Arena::slots` makes. To a
+/// method they are a handle: it may take `first(k)`, `subspan(i, k)` and `size()` of them, hand
+/// them to operations, and copy their values to the host by `read`; it never looks into them, nor
+/// writes. Operations write reduced scalars into Slots (g and h of `project`, `project_block` and
+/// `subtract_project`). Where they take coefficients, one for each column of V, these are Slots or
+/// numbers on the host, `std::span<const WideOf<T>>`, as the method has them; the numbers are taken
+/// before the operation returns.
 ///
 ///   copy(x, y)                  y = x
 ///   fill(a, x)                  x = a
@@ -69,19 +76,25 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///                               host reads late; a space whose reads are free is read every
 ///                               iteration and need do nothing
 ///   read(x)                     the value of a Scalar or Real: the only synchronisation
-///   read(h, values)             the values of slots, likewise
+///   read(h, values)             the values of slots, likewise, into numbers on the host
 template <class S>
 concept Space =
     requires(S& s, VectorView<typename S::Value> x, VectorView<const typename S::Value> cx,
              BlockView<typename S::Value> V, BlockView<const typename S::Value> cV,
              BlockView<const WideOf<typename S::Value>> small, typename S::Coefficient a,
-             typename S::Slots h, typename S::Real r, RandomKey key) {
+             typename S::Slots h, std::span<const WideOf<typename S::Value>> numbers,
+             std::span<WideOf<typename S::Value>> values, std::size_t count, typename S::Real r,
+             RandomKey key) {
       typename S::Value;
       typename S::Scalar;
       typename S::Real;
       typename S::Coefficient;
-      typename S::Slots;
       typename S::Buffer;
+      requires std::semiregular<typename S::Slots>;
+      requires std::constructible_from<typename S::Slots, WideOf<typename S::Value>*, std::size_t>;
+      { h.first(count) } -> std::same_as<typename S::Slots>;
+      { h.subspan(count, count) } -> std::same_as<typename S::Slots>;
+      { h.size() } -> std::same_as<std::size_t>;
       { S::kReadsAreFree } -> std::convertible_to<bool>;
       s.copy(cx, x);
       s.fill(a, x);
@@ -98,12 +111,17 @@ concept Space =
       { s.update3(a, x, a, x, a, cx, a, x) } -> std::same_as<typename S::Real>;
       s.rotate2(a, a, x, x);
       s.multi_shift(h, h, h, cx, V, V);
+      s.multi_shift(numbers, numbers, numbers, cx, V, V);
       s.project(cV, cx, h);
       s.subtract_project(cV, h, x, h);
+      s.subtract_project(cV, numbers, x, h);
       { s.subtract_norm2(cV, h, x) } -> std::same_as<typename S::Real>;
+      { s.subtract_norm2(cV, numbers, x) } -> std::same_as<typename S::Real>;
       s.axpy_columns(cV, h, x);
+      s.axpy_columns(cV, numbers, x);
       s.project_block(cV, cV, h);
       s.subtract_block(cV, h, V);
+      s.subtract_block(cV, numbers, V);
       s.combine(V, small);
       s.multiply(cx, cx, x);
       s.multiply_add(a, cx, cx, x);
@@ -116,7 +134,7 @@ concept Space =
       s.freeze_below(r, 0.0);
       s.thaw();
       { s.read(r) } -> std::convertible_to<double>;
-      s.read(h, h);
+      s.read(h, values);
       { s.allocate(std::size_t{}) } -> std::same_as<typename S::Buffer>;
     };
 

@@ -42,7 +42,9 @@ class HostSpace {
 
   static double read(double x) { return x; }
   static std::complex<double> read(std::complex<double> x) { return x; }
-  static void read(Slots h, Slots values) { std::copy(h.begin(), h.end(), values.begin()); }
+  static void read(Slots h, std::span<Scalar> values) {
+    std::copy(h.begin(), h.end(), values.begin());
+  }
   // Reads are free, so a method sees every convergence before its next operation.
   static void freeze_below(Real, double) {}
   static void thaw() {}
@@ -93,8 +95,8 @@ class HostSpace {
       kernels_->rotate2(n, std::real(c), s, x.data + i, y.data + i);
     });
   }
-  void multi_shift(Slots a, Slots b, Slots z, VectorView<const T> r, BlockView<T> X,
-                   BlockView<T> P) {
+  void multi_shift(std::span<const Scalar> a, std::span<const Scalar> b, std::span<const Scalar> z,
+                   VectorView<const T> r, BlockView<T> X, BlockView<T> P) {
     each_block(r.size, [&](Index i, Index n) {
       for (Index j = 0; j < X.cols; ++j) {
         const auto k = static_cast<std::size_t>(j);
@@ -154,15 +156,15 @@ class HostSpace {
   void project(BlockView<const T> V, VectorView<const T> w, Slots h) {
     project_prepared(V, 1, w, h, [](Index, Index) {});
   }
-  void axpy_columns(BlockView<const T> V, Slots h, VectorView<T> y) {
+  void axpy_columns(BlockView<const T> V, std::span<const Scalar> h, VectorView<T> y) {
     each_block(y.size, V.cols, [&](Index first, Index count) {
       each_strip(1, first, count, [&](Index i, Index n) { add(V, h, 1.0, i, n, y); });
     });
   }
-  void subtract_project(BlockView<const T> V, Slots h, VectorView<T> w, Slots g) {
+  void subtract_project(BlockView<const T> V, std::span<const Scalar> h, VectorView<T> w, Slots g) {
     project_prepared(V, V.cols + 1, w, g, [&](Index i, Index n) { add(V, h, -1.0, i, n, w); });
   }
-  Real subtract_norm2(BlockView<const T> V, Slots h, VectorView<T> w) {
+  Real subtract_norm2(BlockView<const T> V, std::span<const Scalar> h, VectorView<T> w) {
     const Blocks blocks = Blocks::of(w.size);
     return sum_blocks<Real>(blocks, w.size * (V.cols + 1), [&](Index first, Index count) {
       Real norm2 = 0.0;
@@ -202,7 +204,7 @@ class HostSpace {
     }
     allreduce(total, width);
   }
-  void subtract_block(BlockView<const T> V, Slots h, BlockView<T> W) {
+  void subtract_block(BlockView<const T> V, std::span<const Scalar> h, BlockView<T> W) {
     if (V.cols == 0) return;
     const Blocks blocks = Blocks::of(W.rows, kMaxBlocks, kMinProductBlock);
     threads::for_each_part(blocks.count, W.rows * V.cols * W.cols, [&](Index block) {
@@ -372,7 +374,8 @@ class HostSpace {
   }
 
   /// Rows [i, i + n) of y += sign V h.
-  void add(BlockView<const T> V, Slots h, double sign, Index i, Index n, VectorView<T> y) {
+  void add(BlockView<const T> V, std::span<const Scalar> h, double sign, Index i, Index n,
+           VectorView<T> y) {
     for (Index c = 0; c < V.cols; c += kernels::kPanelColumns) {
       const Index width = std::min(kernels::kPanelColumns, V.cols - c);
       Scalar coefficients[kernels::kPanelColumns];

@@ -33,7 +33,9 @@ class ReferenceSpace {
 
   static double read(double x) { return x; }
   static std::complex<double> read(std::complex<double> x) { return x; }
-  static void read(Slots h, Slots values) { std::copy(h.begin(), h.end(), values.begin()); }
+  static void read(Slots h, std::span<Scalar> values) {
+    std::copy(h.begin(), h.end(), values.begin());
+  }
   void freeze_below(Real, double) {}
   void thaw() {}
 
@@ -115,8 +117,8 @@ class ReferenceSpace {
       y[i] = narrow(-conjugate(s) * xi + c * yi);
     }
   }
-  void multi_shift(Slots a, Slots b, Slots z, VectorView<const T> r, BlockView<T> X,
-                   BlockView<T> P) {
+  void multi_shift(std::span<const Scalar> a, std::span<const Scalar> b, std::span<const Scalar> z,
+                   VectorView<const T> r, BlockView<T> X, BlockView<T> P) {
     for (Index j = 0; j < X.cols; ++j) {
       const auto k = static_cast<std::size_t>(j);
       for (Index i = 0; i < r.size; ++i) {
@@ -132,12 +134,14 @@ class ReferenceSpace {
     }
     reduce(h.first(static_cast<std::size_t>(V.cols)));
   }
-  void axpy_columns(BlockView<const T> V, Slots h, VectorView<T> y) { add_columns(V, h, 1.0, y); }
-  void subtract_project(BlockView<const T> V, Slots h, VectorView<T> w, Slots g) {
+  void axpy_columns(BlockView<const T> V, std::span<const Scalar> h, VectorView<T> y) {
+    add_columns(V, h, 1.0, y);
+  }
+  void subtract_project(BlockView<const T> V, std::span<const Scalar> h, VectorView<T> w, Slots g) {
     add_columns(V, h, -1.0, w);
     project(V, w, g);
   }
-  Real subtract_norm2(BlockView<const T> V, Slots h, VectorView<T> w) {
+  Real subtract_norm2(BlockView<const T> V, std::span<const Scalar> h, VectorView<T> w) {
     add_columns(V, h, -1.0, w);
     return norm2(w);
   }
@@ -149,7 +153,7 @@ class ReferenceSpace {
     }
     reduce(h.first(static_cast<std::size_t>(V.cols * W.cols)));
   }
-  void subtract_block(BlockView<const T> V, Slots h, BlockView<T> W) {
+  void subtract_block(BlockView<const T> V, std::span<const Scalar> h, BlockView<T> W) {
     const auto k = static_cast<std::size_t>(V.cols);
     for (Index c = 0; c < W.cols; ++c) {
       add_columns(V, h.subspan(static_cast<std::size_t>(c) * k, k), -1.0, W.column(c));
@@ -224,7 +228,8 @@ class ReferenceSpace {
     }
     return static_cast<Scalar>(sum);
   }
-  static void add_columns(BlockView<const T> V, Slots h, double sign, VectorView<T> y) {
+  static void add_columns(BlockView<const T> V, std::span<const Scalar> h, double sign,
+                          VectorView<T> y) {
     for (Index i = 0; i < y.size; ++i) {
       Scalar sum = wide(y[i]);
       for (Index j = 0; j < V.cols; ++j) {
