@@ -8,28 +8,20 @@ of one gradient in the same rounds; read the ratios. curvlinops is measured besi
 
 from __future__ import annotations
 
-import os
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-# Before anything starts its threads.
-os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-os.environ.update(
-    OMP_NUM_THREADS="1",
-    RITZ_NUM_THREADS="1",
-    XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-)
+from one_thread import Runs, shortest  # before NumPy
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+# isort: split
+import numpy as np
+from machine import describe
 
-import numpy as np  # noqa: E402
-from machine import describe  # noqa: E402
-
-import ritz  # noqa: E402
-from curvature_models import NAMES, in_jax, in_torch  # noqa: E402
+import ritz
+from curvature_models import NAMES, in_jax, in_torch
 
 WAYS = ("graph", "trace", "recompute", "auto")
 GOALS = {
@@ -42,19 +34,6 @@ GOALS = {
 COLUMNS = 8
 ROUNDS = 25
 SETTLING = 25  # products after which "auto" has chosen
-
-Runs = dict[str, Callable[[], object]]
-
-
-def shortest(runs: Runs, rounds: int = ROUNDS) -> dict[str, float]:
-    """CPU seconds of each callable at its best, the callables taking turns."""
-    seconds = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            seconds[name] = min(seconds[name], time.process_time() - start)
-    return seconds
 
 
 def error(product: Any, oracle: Any) -> float:
@@ -123,7 +102,7 @@ def torch_products(name: str) -> list[dict[str, Any]]:
                 setups[way] = lambda ours=ours: several(ours("auto"), v, SETTLING)
             else:
                 setups[way] = lambda ours=ours, way=way: ours(way) @ v
-        one = shortest(runs)
+        one = shortest(runs, ROUNDS)
         eight = shortest(blocks, 7)
         ready = shortest(setups, 5)
         unit = min(times["gradient"] for times in (one, eight, ready))
@@ -226,7 +205,8 @@ def jax_products(name: str, compilations: Compilations) -> dict[str, Any]:
             "product": lambda: jax.block_until_ready(G @ v),
             "hessian": lambda: jax.block_until_ready(H @ v),
             "setup": lambda: jax.block_until_ready(at(points[1]) @ v),
-        }
+        },
+        ROUNDS,
     )
     unit = times["gradient"]
     row = {

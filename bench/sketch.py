@@ -8,28 +8,20 @@ What is not installed is left out, and said.
 
 from __future__ import annotations
 
-import os
+import time
+from typing import Any
 
-# Before anything starts its threads.
-os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", RITZ_NUM_THREADS="1")
+import one_thread  # before NumPy
+from one_thread import available, shortest
 
-import argparse  # noqa: E402
-import importlib  # noqa: E402
-import json  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+# isort: split
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from sketch_problems import KernelRidge, backward_error, decaying
 
-import numpy as np  # noqa: E402
-import scipy.linalg  # noqa: E402
-import scipy.sparse  # noqa: E402
-from machine import describe  # noqa: E402
-from sketch_problems import KernelRidge, backward_error, decaying  # noqa: E402
-
-import ritz  # noqa: E402
-import ritz.sketch  # noqa: E402
+import ritz
+import ritz.sketch
 
 GOALS = {
     "normals": 5.0,
@@ -40,29 +32,9 @@ GOALS = {
     "lstsq": 1.8,
     "backward_error": 5e-16,
 }
-SKIPPED: dict[str, str] = {}
+PEERS = ("scikit-learn", "skerch", "torch")
 
 Row = dict[str, Any]
-
-
-def available(module: str) -> Any:
-    """Return a peer's module, or None and a note."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        SKIPPED[module] = str(error)
-        return None
-
-
-def seconds(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the least CPU seconds of each function; they take turns."""
-    best = dict.fromkeys(functions, float("inf"))
-    for _ in range(rounds):
-        for name, f in functions.items():
-            begin = time.process_time()
-            f()
-            best[name] = min(best[name], time.process_time() - begin)
-    return best
 
 
 def normals(quick: bool) -> list[Row]:
@@ -72,14 +44,14 @@ def normals(quick: bool) -> list[Row]:
     for dtype in ("float32", "float64"):
         S = ritz.sketch.Gaussian(d, m, seed=1, dtype=dtype)
         rng = np.random.default_rng(1)
-        run: dict[str, Callable[[], Any]] = {
+        run: one_thread.Runs = {
             "ritz Gaussian.to_dense": S.to_dense,
             "NumPy standard_normal": lambda rng=rng, t=dtype: rng.standard_normal((d, m), dtype=t),
         }
         if torch := available("torch"):
             torch.set_num_threads(1)
             run["torch randn"] = lambda t=dtype: torch.randn(d, m, dtype=getattr(torch, t))
-        for name, time_ in seconds(run, 3 if quick else 15).items():
+        for name, time_ in shortest(run, 3 if quick else 15).items():
             rows.append(
                 {
                     "what": f"normals, {dtype}",
@@ -120,7 +92,7 @@ def sparse(quick: bool) -> list[Row]:
             "gflops": flops / time_ / 1e9,
             "bytes_per_second": floor / time_,
         }
-        for name, time_ in seconds(run, 3 if quick else 7).items()
+        for name, time_ in shortest(run, 3 if quick else 7).items()
     ]
 
 
@@ -136,7 +108,7 @@ def hadamard(quick: bool) -> list[Row]:
                 "ritz fwht, in place": lambda y=y: ritz.sketch.fwht(y, overwrite_x=True),
                 "copy": lambda x=x, y=y: np.copyto(y, x),
             }
-            times = seconds(run, 5 if p > 22 else 15)
+            times = shortest(run, 5 if p > 22 else 15)
             for name, time_ in times.items():
                 rows.append(
                     {
@@ -153,7 +125,7 @@ def svd(quick: bool) -> list[Row]:
     """Time 20 singular triplets of a dense matrix with σ_j = 1/j."""
     m, n, k = (1000, 300, 20) if quick else (8000, 2000, 20)
     A, s = decaying(m, n, 1.0)
-    run: dict[str, Callable[[], Any]] = {
+    run: one_thread.Runs = {
         "ritz svd_lowrank": lambda: tuple(ritz.svd_lowrank(A, k, seed=1)),
         "ritz svds": lambda: tuple(ritz.svds(A, k, tol=1e-8, seed=1)),
         "SciPy svds (ARPACK)": lambda: scipy.sparse.linalg.svds(A, k, random_state=1),
@@ -167,7 +139,7 @@ def svd(quick: bool) -> list[Row]:
     if skerch := available("skerch.algorithms"):
         run["skerch ssvd"] = lambda: _skerch(skerch, A, k)
     rows = []
-    times = seconds(run, 1 if quick else 3)
+    times = shortest(run, 1 if quick else 3)
     best = float(np.sqrt(np.sum(s[k:] ** 2)))
     for name, f in run.items():
         U, values, Vh = (np.asarray(part) for part in f())
@@ -213,7 +185,7 @@ def lstsq(quick: bool) -> list[Row]:
         "SciPy lstsq (gelsy)": lambda: scipy.linalg.lstsq(A, b, lapack_driver="gelsy")[0],
         "normal equations": lambda: scipy.linalg.solve(A.T @ A, A.T @ b, assume_a="pos"),
     }
-    times = seconds(run, 1 if quick else 3)
+    times = shortest(run, 1 if quick else 3)
     return [
         {
             "what": f"{m} × {n}, condition 1e6",
@@ -247,7 +219,7 @@ def ridge(quick: bool) -> list[Row]:
     return rows
 
 
-PARTS: dict[str, Callable[[bool], list[Row]]] = {
+PARTS: one_thread.Parts = {
     "normals": normals,
     "sparse": sparse,
     "hadamard": hadamard,
@@ -309,30 +281,5 @@ def markdown(report: Row) -> str:
     return "\n".join([*lines, "", *(f"- {line}." for line in verdicts(report)), ""])
 
 
-def main() -> None:
-    """Print the numbers, and write them where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
-    parser.add_argument("--markdown", type=Path, help="write the tables to this file")
-    parser.add_argument("--only", nargs="+", choices=[*PARTS], help="leave the others as they are")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
-    arguments = parser.parse_args()
-    report: Row = {}
-    if arguments.only and arguments.json and arguments.json.exists():
-        report = json.loads(arguments.json.read_text())
-    report |= {"machine": describe(), "goals": GOALS}
-    for part in arguments.only or PARTS:
-        report[part] = PARTS[part](arguments.quick)
-        report["skipped"] = SKIPPED
-        if arguments.json:
-            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
-    tables = markdown(report)
-    if arguments.markdown:
-        arguments.markdown.write_text(tables)
-    print(tables)
-    for name, reason in SKIPPED.items():
-        print(f"left out: {name} ({reason})")
-
-
 if __name__ == "__main__":
-    main()
+    one_thread.main(__doc__, PARTS, markdown, GOALS, PEERS)

@@ -11,34 +11,23 @@ is not installed is left out, and said.
 
 from __future__ import annotations
 
-import os
+import importlib
+import json
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-# Before anything starts its threads.
-os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-os.environ.update(
-    OMP_NUM_THREADS="1",
-    OPENBLAS_NUM_THREADS="1",
-    RITZ_NUM_THREADS="1",
-    XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-)
+import one_thread  # before NumPy
+from one_thread import SKIPPED, available, shortest
 
-import argparse  # noqa: E402
-import importlib  # noqa: E402
-import json  # noqa: E402
-import statistics  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-import warnings  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from importlib.metadata import PackageNotFoundError, version  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import scipy.sparse.linalg as spla  # noqa: E402
-from machine import describe  # noqa: E402
-from spectra_problems import (  # noqa: E402
+# isort: split
+import numpy as np
+import scipy.sparse.linalg as spla
+from spectra_problems import (
     Array,
     Counted,
     Network,
@@ -49,23 +38,12 @@ from spectra_problems import (  # noqa: E402
     rectangle,
 )
 
-import ritz  # noqa: E402
+import ritz
 
 GOALS = {"products": 1.1, "seconds": 0.7, "over_floor": 1.3, "trace": 0.5}
-PEERS = ("primme", "matfree", "pyhessian", "hessian_eigenthings")
+PEERS = ("primme", "matfree", "pyhessian", "hessian-eigenthings", "torch", "jax")
 LADDER = 10.0 ** -np.arange(0.0, 5.1, 0.5)  # what a tolerance is multiplied with, one after another
-SKIPPED: dict[str, str] = {}
 VERBOSE = sys.stderr
-
-
-def available(module: str) -> bool:
-    """Whether a peer can be imported; if not, it is noted."""
-    if module not in SKIPPED:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            SKIPPED[module] = str(error)
-    return module not in SKIPPED
 
 
 def has(name: str) -> bool:
@@ -97,7 +75,7 @@ def contest(problem: Problem, solvers: list[Solver], starts: int, rounds: int) -
     length = min(problem.A.shape)
     guesses = [rng.standard_normal(length) for _ in range(starts)]
     rows: list[dict[str, Any]] = []
-    ready: dict[str, Callable[[], object]] = {}
+    ready: one_thread.Runs = {}
     for solver in solvers:
         row = attempt(problem, solver, guesses) | {"told": solver.told}
         rows.append(row)
@@ -150,17 +128,6 @@ def attempt(problem: Problem, solver: Solver, guesses: list[Array]) -> dict[str,
         if max(residuals) <= problem.rtol and not any(missed):
             return row | {"reached": True}
     return row
-
-
-def shortest(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """CPU seconds of each callable at its best, the callables taking turns."""
-    seconds = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds):
-        for name, run in runs.items():
-            begin = time.process_time()
-            run()
-            seconds[name] = min(seconds[name], time.process_time() - begin)
-    return seconds
 
 
 def ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -602,7 +569,7 @@ class Stream:
         self.a, self.b, self.c = np.ones(n), np.ones(n), np.zeros(n)
 
     def __call__(self) -> float:
-        runs: dict[str, Callable[[], object]] = {"add": lambda: np.add(self.a, self.b, out=self.c)}
+        runs: one_thread.Runs = {"add": lambda: np.add(self.a, self.b, out=self.c)}
         return 3.0 * self.a.nbytes / shortest(runs, 3)["add"]
 
 
@@ -667,7 +634,7 @@ def vector_work(quick: bool) -> list[dict[str, Any]]:
 
 # ---- tables ----------------------------------------------------------------------------------
 
-PARTS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
+PARTS: one_thread.Parts = {
     "largest": largest,
     "smallest": smallest,
     "singular": singular,
@@ -769,42 +736,5 @@ def work_table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def versions() -> dict[str, str]:
-    found = {}
-    for name in ("primme", "matfree", "pyhessian", "hessian-eigenthings", "torch", "jax"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def main() -> None:
-    """Print the numbers, and write them where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
-    parser.add_argument("--markdown", type=Path, help="write the tables to this file")
-    parser.add_argument(
-        "--only", nargs="+", choices=[*PARTS], help="leave the other parts as they are"
-    )
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
-    arguments = parser.parse_args()
-    report: dict[str, Any] = {}
-    if arguments.only and arguments.json and arguments.json.exists():
-        report = json.loads(arguments.json.read_text())
-    report |= {"machine": describe() | versions(), "goals": GOALS}
-    for part in arguments.only or PARTS:
-        report[part] = PARTS[part](arguments.quick)
-        report["skipped"] = SKIPPED
-        if arguments.json:
-            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
-    tables = markdown(report)
-    if arguments.markdown:
-        arguments.markdown.write_text(tables)
-    print(tables)
-    for name, reason in SKIPPED.items():
-        print(f"left out: {name} ({reason})")
-
-
 if __name__ == "__main__":
-    main()
+    one_thread.main(__doc__, PARTS, markdown, GOALS, PEERS)
