@@ -30,6 +30,7 @@ _METHODS = {
     "bicgstab": False,
     "fgmres": False,
     "gmres": False,
+    "sgmres": False,
 }
 
 # Options of methods whose solution, or place of it, is another than that of A x = b.

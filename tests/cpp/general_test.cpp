@@ -8,6 +8,7 @@
 #include "ritz/krylov/gcrodr.hpp"
 #include "ritz/krylov/gmres.hpp"
 #include "ritz/krylov/idrs.hpp"
+#include "ritz/krylov/sgmres.hpp"
 #include "ritz/op/operator_ref.hpp"
 #include "slot_space.hpp"
 
@@ -96,9 +97,10 @@ struct Case {
 template <class Method>
 using InSomeSpaces =
     std::tuple<Case<Method, ReferenceSpace<std::complex<float>>>, Case<Method, HostSpace<double>>>;
-using Cases = decltype(std::tuple_cat(InSomeSpaces<Gmres>{}, InSomeSpaces<Fgmres>{},
-                                      InSomeSpaces<Bicgstab>{}, InSomeSpaces<Bicgstabl>{},
-                                      InSomeSpaces<Idrs>{}, InSomeSpaces<Gcrodr>{}));
+using Cases =
+    decltype(std::tuple_cat(InSomeSpaces<Gmres>{}, InSomeSpaces<Fgmres>{}, InSomeSpaces<Bicgstab>{},
+                            InSomeSpaces<Bicgstabl>{}, InSomeSpaces<Idrs>{}, InSomeSpaces<Gcrodr>{},
+                            InSomeSpaces<Sgmres>{}));
 
 }  // namespace
 

@@ -20,9 +20,18 @@ SOLVERS = {
     "bicgstabl": ritz.bicgstabl,
     "idrs": ritz.idrs,
     "gcrodr": ritz.gcrodr,
+    "sgmres": ritz.sgmres,
 }
 SHORT = ["bicgstab", "bicgstabl", "idrs"]
-PER_ITERATION = {"gmres": 1, "fgmres": 1, "bicgstab": 2, "bicgstabl": 4, "idrs": 1, "gcrodr": 1}
+PER_ITERATION = {
+    "gmres": 1,
+    "fgmres": 1,
+    "bicgstab": 2,
+    "bicgstabl": 4,
+    "idrs": 1,
+    "gcrodr": 1,
+    "sgmres": 1,
+}
 
 every = pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS.keys())
 

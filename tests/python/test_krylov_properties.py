@@ -50,6 +50,7 @@ METHODS = [
     Method("bicgstab", "square"),
     Method("bicgstabl", "square"),
     Method("idrs", "square"),
+    Method("sgmres", "square"),
     Method("lsqr", "any"),
     Method("lsmr", "any"),
     Method("cgls", "any"),

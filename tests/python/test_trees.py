@@ -375,6 +375,7 @@ def test_without_a_domain_trees_are_refused(apply):
     [
         *(ritz.cg, ritz.cr, ritz.fcg, ritz.minres, ritz.minres_qlp, ritz.symmlq),
         *(ritz.gmres, ritz.fgmres, ritz.bicgstab, ritz.bicgstabl, ritz.idrs, ritz.gcrodr),
+        ritz.sgmres,
         *(ritz.cgls, ritz.lsqr, ritz.lsmr, ritz.craig, ritz.solve),
     ],
 )

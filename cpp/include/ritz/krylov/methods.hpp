@@ -18,12 +18,13 @@
 #include "ritz/krylov/lsqr.hpp"
 #include "ritz/krylov/minres.hpp"
 #include "ritz/krylov/minres_qlp.hpp"
+#include "ritz/krylov/sgmres.hpp"
 #include "ritz/krylov/symmlq.hpp"
 
 namespace ritz {
 
 /// What the library compiles and Python offers: a solver is added by adding it here.
 using KrylovMethods = std::tuple<Cg, Lsmr, Lsqr, Cgls, Gmres, Fgmres, Bicgstab, Bicgstabl, Idrs,
-                                 Gcrodr, Craig, Minres, MinresQlp, Symmlq, Cr, Fcg>;
+                                 Gcrodr, Craig, Minres, MinresQlp, Symmlq, Cr, Fcg, Sgmres>;
 
 }  // namespace ritz
