@@ -37,7 +37,7 @@ TORCH := torch==2.13.0
 
 cxx_sources := $(shell find cpp python/src cmake -type f) CMakeLists.txt python/CMakeLists.txt
 formatted := $(shell find cpp python/src tests bench examples -name '*.[hc]' -o -name '*.[hc]pp' \
-                     -o -name '*.inl')
+                     -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 modules := $(sort $(shell find python/ritz -name '*.py' -o -name '*.pyi'))
 
 .PHONY: demo test bench docs lint format develop clean

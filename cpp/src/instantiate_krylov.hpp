@@ -6,14 +6,14 @@
 
 namespace ritz::compiled {
 
-template <Field T>
-std::unique_ptr<AbstractStepper<T>> begin(HostSpace<T>& space, const OperatorRef<T>& A,
-                                          const OptionalOperator<T>& M, VectorView<const T> b,
-                                          VectorView<T> x,
-                                          const typename RequestOf<T, KrylovMethods>::Type& request,
-                                          const Monitor& monitor) {
-  const auto make = [&]<class Method>(const Request<Method, T>& r) {
-    using Run = Stepper<Method, HostSpace<T>, OperatorRef<T>, OptionalOperator<T>>;
+template <Space S>
+std::unique_ptr<AbstractStepper<typename S::Value>> begin(
+    S& space, const OperatorRef<typename S::Value>& A, const OptionalOperator<typename S::Value>& M,
+    VectorView<const typename S::Value> b, VectorView<typename S::Value> x,
+    const typename RequestOf<S, KrylovMethods>::Type& request, const Monitor& monitor) {
+  using T = typename S::Value;
+  const auto make = [&]<class Method>(const Request<Method, S>& r) {
+    using Run = Stepper<Method, S, OperatorRef<T>, OptionalOperator<T>>;
     return std::unique_ptr<AbstractStepper<T>>(
         std::make_unique<Run>(space, A, b, x, r.workspace, r.options, monitor, M));
   };

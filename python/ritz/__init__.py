@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ritz import _core
 from ritz._core import CallbackFailed, num_threads, set_num_threads
 from ritz.elementary import block, diagonal, identity
-from ritz.general import Recycle, bicgstab, bicgstabl, fgmres, gcrodr, gmres, idrs
+from ritz.general import Recycle, bicgstab, bicgstabl, fgmres, gcrodr, gmres, idrs, sgmres
 from ritz.jacobians import GaussNewton, Jacobian
 from ritz.leastsquares import cgls, craig, lsmr, lsqr
 from ritz.native import native_operator
@@ -36,7 +36,7 @@ from ritz.symmetric import SymmetricResult, cg, cr, fcg, minres, minres_qlp, sym
 from ritz.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ritz import checks, curvature, losses, monitors, precond, selection, sketch
+    from ritz import checks, cuda, curvature, losses, monitors, precond, selection, sketch
     from ritz.checks import Report, check
     from ritz.curvature.closures import Closures
     from ritz.curvature.distance import function_space_distance
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from ritz.lowrank.nystrom_generalized import nystrom_generalized
     from ritz.lowrank.rangefinder import rangefinder
     from ritz.lowrank.svd_lowrank import svd_lowrank
+    from ritz.sketch.kaczmarz import kaczmarz, sketch_and_project
     from ritz.sketch.lstsq import lstsq
     from ritz.sketch.subspace import subspace
 
@@ -114,6 +115,7 @@ __all__ = [
     "cqrrpt",
     "cr",
     "craig",
+    "cuda",
     "cur",
     "curvature",
     "diagonal",
@@ -134,6 +136,7 @@ __all__ = [
     "interpolative",
     "iterate",
     "jacobian",
+    "kaczmarz",
     "kfac",
     "least_squares",
     "linearize",
@@ -163,7 +166,9 @@ __all__ = [
     "select",
     "selection",
     "set_num_threads",
+    "sgmres",
     "sketch",
+    "sketch_and_project",
     "solve",
     "spectral_density",
     "subspace",
@@ -199,6 +204,8 @@ _LAZY = {
     "cqrrpt": "ritz.lowrank.cqrrpt",
     "interpolative": "ritz.lowrank.interpolative",
     "cur": "ritz.lowrank.cur",
+    "kaczmarz": "ritz.sketch.kaczmarz",
+    "sketch_and_project": "ritz.sketch.kaczmarz",
     "lstsq": "ritz.sketch.lstsq",
     "subspace": "ritz.sketch.subspace",
     "sketch": "",
@@ -224,6 +231,7 @@ _LAZY = {
     "select": "ritz.curvature",
     "jax": "",
     "precond": "",
+    "cuda": "",
     "scipy": "",
     "torch": "",
     "Report": "ritz.checks",

@@ -22,7 +22,7 @@ _FRAMEWORKS = {
     "jax": ("ritz.frameworks.jax", "JAX"),
     "jaxlib": ("ritz.frameworks.jax", "JAX"),
 }
-_DEVICE_ONLY = {"cupy", "cupyx", "numba.cuda"}
+_DEVICE_ONLY = {"cupy", "cupyx"}
 _cache: dict[type[Any], Framework] = {np.ndarray: NUMPY, list: NUMPY, tuple: NUMPY}
 
 # The element types, and the compiled methods for each.
@@ -66,10 +66,10 @@ def framework_of(value: Any, name: str = "the array") -> Framework:
         if package in _FRAMEWORKS:
             framework = load(package)
             break
-        if package in _DEVICE_ONLY or (package == "numba" and ".cuda" in base.__module__):
+        if package in _DEVICE_ONLY or hasattr(value, "__cuda_array_interface__"):
             raise TypeError(
-                f"{name} is a {kind.__module__}.{kind.__name__} in device memory; this build has "
-                f"no CUDA space: pass a host array, e.g. cupy.asnumpy({name})"
+                f"{name} is a {kind.__module__}.{kind.__name__} in device memory, which only the "
+                f"linear solvers take where it is: pass a host array, e.g. cupy.asnumpy({name})"
             )
     _cache[kind] = framework
     return framework

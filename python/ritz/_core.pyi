@@ -55,6 +55,41 @@ class Workspace:
     @property
     def bytes(self) -> int: ...
 
+class DeviceError(RuntimeError): ...
+class DeviceUnavailable(RuntimeError): ...
+
+class DeviceOutOfMemory(MemoryError):
+    bytes: int
+    held: int
+
+class DeviceArray:
+    @property
+    def size(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def device(self) -> int: ...
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def copy_to_host(self) -> npt.NDArray[Any]: ...
+    def copy_from_host(self, host: npt.NDArray[Any]) -> None: ...
+
+def devices() -> list[dict[str, Any]]: ...
+def describe_array(array: Any, name: str) -> tuple[int, int, str, list[int]]: ...
+def empty_array(dtype: np.dtype[Any], n: int, device: int, stream: int) -> DeviceArray: ...
 def status_name(status: int) -> str: ...
 def advice(status: int) -> str: ...
 def isa() -> str: ...
@@ -452,6 +487,94 @@ class _Methods(Protocol):
     def gauss_rule(
         self, diagonal: npt.NDArray[np.float64], off: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+    def kaczmarz(
+        self,
+        a: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        options: dict[str, Any],
+        method: int,
+        monitors: list[Monitor],
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]]]: ...
+    def kaczmarz_sparse_int32(
+        self,
+        a: _Operator,
+        by_columns: bool,
+        indptr: npt.NDArray[Any],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        options: dict[str, Any],
+        method: int,
+        monitors: list[Monitor],
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]]]: ...
+    def kaczmarz_sparse_int64(
+        self,
+        a: _Operator,
+        by_columns: bool,
+        indptr: npt.NDArray[Any],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        options: dict[str, Any],
+        method: int,
+        monitors: list[Monitor],
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]]]: ...
+    def sketch_and_project(
+        self,
+        a: _Operator,
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        mass: _Operator | None,
+        sketch: int,
+        nnz: int,
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+    def sketch_and_project_dense(
+        self,
+        a: _Operator,
+        elements: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        mass: _Operator | None,
+        sketch: int,
+        nnz: int,
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+    def sketch_and_project_sparse_int32(
+        self,
+        a: _Operator,
+        by_columns: bool,
+        indptr: npt.NDArray[Any],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        mass: _Operator | None,
+        sketch: int,
+        nnz: int,
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
+    def sketch_and_project_sparse_int64(
+        self,
+        a: _Operator,
+        by_columns: bool,
+        indptr: npt.NDArray[Any],
+        indices: npt.NDArray[Any],
+        values: npt.NDArray[Any],
+        b: npt.NDArray[Any],
+        x0: npt.NDArray[Any] | None,
+        mass: _Operator | None,
+        sketch: int,
+        nnz: int,
+        options: dict[str, Any],
+        monitor: Monitor,
+    ) -> tuple[npt.NDArray[Any], dict[str, Any]]: ...
     def lstsq(
         self,
         a: npt.NDArray[Any],
@@ -520,7 +643,13 @@ class _Methods(Protocol):
         self, a: npt.NDArray[Any], sketch_rows: int, probes: int, rtol: float, seed: int
     ) -> tuple[npt.NDArray[np.float64], int]: ...
     def lewis_weights(
-        self, a: npt.NDArray[Any], p: float, tol: float, maxiter: int, rtol: float
+        self,
+        a: npt.NDArray[Any],
+        p: float,
+        tol: float,
+        maxiter: int,
+        rtol: float,
+        monitor: Monitor,
     ) -> tuple[npt.NDArray[np.float64], dict[str, Any]]: ...
     def sensitivities(
         self, a: npt.NDArray[Any], p: float, tol: float, maxiter: int, rtol: float
@@ -539,7 +668,7 @@ class _Methods(Protocol):
         seed: int,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], dict[str, Any]]: ...
     def maxvol(
-        self, a: npt.NDArray[Any], tol: float, max_swaps: int, rtol: float
+        self, a: npt.NDArray[Any], tol: float, max_swaps: int, rtol: float, monitor: Monitor
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], dict[str, Any]]: ...
     def maxvol_rectangular(
         self,
@@ -550,6 +679,7 @@ class _Methods(Protocol):
         square_tol: float,
         max_swaps: int,
         rtol: float,
+        monitor: Monitor,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any], dict[str, Any]]: ...
     def column_subset(
         self, a: npt.NDArray[Any], k: int, method: int, seed: int
@@ -621,3 +751,13 @@ f4: _Methods
 f8: _Methods
 c8: _Methods
 c16: _Methods
+
+class _DeviceCores(Protocol):
+    """The methods of each element type on vectors in device memory, given (device, stream)."""
+
+    f4: Any
+    f8: Any
+    c8: Any
+    c16: Any
+
+cuda: _DeviceCores

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._device import DeviceProblem, on_device
 from ritz._nodes import Binding
 from ritz._run import Callbacks, LinearProblem, Watch
 from ritz.frameworks import Framework
@@ -40,6 +41,8 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "s": _arrays.integer,
     "ell": _arrays.integer,
     "memory": _arrays.integer,
+    "truncation": _arrays.integer,
+    "seed": _arrays.seed_of,
     "npc": lambda value, _: bool(value),
     "recycle": lambda value, _: bool(value),
     "same_operator": lambda value, _: int(value),
@@ -188,13 +191,18 @@ def run(
         )
     if given["block"]:
         A, compiled = _for_blocks(A, compiled)
+    device = on_device(b)
+    if device:
+        _require_host(columns or bool(given["batched"]), given)
     if given["batched"] or columns:
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
-    problem = LinearProblem(A, b, x0, [M], given["out"])
+    problem: LinearProblem | DeviceProblem = (DeviceProblem if device else LinearProblem)(
+        A, b, x0, [M], given["out"]
+    )
     watch = watch_of(method, problem.framework, given, problem.tree)
     with (
         lent(given["workspace"], method, problem.dtype) as memory,
-        Binding(problem.dtype, problem.framework) as bound,
+        Binding(problem.dtype, problem.framework, problem.core) as bound,
         _wide_problem(A, problem, given["x_dtype"], given["out"]) as wide,
         watch.running() as ending,
     ):
@@ -215,6 +223,15 @@ def run(
             kind, solution, method, outcome, problem.vector, watch.history
         )
     return result
+
+
+def _require_host(columns: bool, given: Common) -> None:
+    """Raise TypeError for what is not done on a device."""
+    if columns:
+        raise TypeError("b has several columns in device memory: solve them one by one")
+    for name in ("workspace", "x_dtype"):
+        if given[name] is not None:
+            raise TypeError(f"{name} is for vectors in host memory, but b is on a device")
 
 
 def _for_blocks(
@@ -284,7 +301,7 @@ _ACCOUNT = {
 
 @contextmanager
 def _wide_problem(
-    A: LinearOperator, problem: LinearProblem, x_dtype: Any, out: Any
+    A: LinearOperator, problem: LinearProblem | DeviceProblem, x_dtype: Any, out: Any
 ) -> Iterator[tuple[Any, npt.NDArray[Any]] | None]:
     """Yield A and b in double precision if x is to be kept in it under single-precision vectors."""
     if x_dtype is None:

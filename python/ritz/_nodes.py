@@ -32,10 +32,13 @@ class Binding:
     operators' counts.
     """
 
-    def __init__(self, dtype: np.dtype[Any], framework: Framework) -> None:
+    def __init__(self, dtype: np.dtype[Any], framework: Framework, core: Any = None) -> None:
         self.dtype = dtype
         self.framework = framework
-        self.core: Any = _arrays.core(dtype)
+        #: The compiled methods: of the element type, or of a device that the vectors are on.
+        self.core: Any = _arrays.core(dtype) if core is None else core
+        #: What compiled operators are kept by.
+        self.key: Any = dtype if core is None else getattr(core, "key", dtype)
         self._bound: dict[int, tuple[LinearOperator, Any]] = {}
 
     def __call__(self, a: LinearOperator) -> Any:
@@ -223,15 +226,15 @@ class Sparse(Arrays):
         self.layout, self.shape = layout, shape
         self.indptr = np.ascontiguousarray(indptr, self.index)
         self.indices = np.ascontiguousarray(indices, self.index)
-        self._compiled: dict[np.dtype[Any], Any] = {}
+        self._compiled: dict[Any, Any] = {}
 
     def bind(self, run: Binding) -> Any:
         # Kept from run to run: it makes a transposed copy for the products that need one.
-        kept = self._compiled.get(run.dtype)
+        kept = self._compiled.get(run.key)
         if kept is None:
             make = getattr(run.core, f"{self.layout}_{self.index}")
             values = self.converted(run, "the matrix")
-            kept = self._compiled[run.dtype] = make(*self.shape, self.indptr, self.indices, values)
+            kept = self._compiled[run.key] = make(*self.shape, self.indptr, self.indices, values)
         return kept.recounted()
 
     def text(self) -> str:
@@ -297,14 +300,14 @@ class BlockDiagonal(Arrays):
     ) -> None:
         super().__init__(values, framework)
         self.sizes = sizes
-        self._compiled: dict[np.dtype[Any], Any] = {}
+        self._compiled: dict[Any, Any] = {}
 
     def bind(self, run: Binding) -> Any:
         # Kept from run to run: it has cut the blocks into work for threads.
-        kept = self._compiled.get(run.dtype)
+        kept = self._compiled.get(run.key)
         if kept is None:
             values = self.converted(run, "the blocks")
-            kept = self._compiled[run.dtype] = run.core.Operator.block_diagonal(self.sizes, values)
+            kept = self._compiled[run.key] = run.core.Operator.block_diagonal(self.sizes, values)
         return kept.recounted()
 
     def text(self) -> str:

@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import ritz
 from ritz import _core
@@ -42,6 +43,17 @@ def _found(package: str) -> str:
         return "not installed"
 
 
+def _device(description: dict[str, Any]) -> str:
+    major, minor = description["capability"]
+    runtime, driver = (
+        f"{v // 1000}.{v % 1000 // 10}" for v in (description["runtime"], description["driver"])
+    )
+    return (
+        f"{description['name']}, {description['memory'] / 2**30:.0f} GiB, capability "
+        f"{major}.{minor}, runtime {runtime}, driver {driver}"
+    )
+
+
 def _info() -> None:
     rows = [
         ("ritz", ritz.__version__),
@@ -50,6 +62,10 @@ def _info() -> None:
         ("instruction set", str(_core.isa())),
         ("threads", str(ritz.num_threads())),
     ]
+    answer = ritz.cuda.info()
+    rows += [(f"CUDA device {k}", _device(d)) for k, d in enumerate(answer["devices"])]
+    if not answer["available"]:
+        rows.append(("CUDA", answer["reason"]))
     rows += [(package, _found(package)) for package in (*_FRAMEWORKS, *_OTHERS)]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

@@ -4,7 +4,6 @@
 #include "monitor.hpp"
 #include "operators.hpp"
 #include "ritz/op/block_diagonal.hpp"
-#include "ritz/op/chebyshev.hpp"
 
 namespace ritz::python {
 
@@ -16,7 +15,8 @@ void bind_operators(py::module_& m) {
   using Array = py::array_t<T, py::array::c_style>;
   const auto leaf = [](auto a) { return N{Any(std::move(a)), false}; };
 
-  py::class_<N>(m, "Operator")
+  py::class_<N> bound(m, "Operator");
+  bound
       .def_static(
           "closure",
           [](Index rows, Index cols, py::object matvec, py::object rmatvec, py::object matmat,
@@ -88,41 +88,6 @@ void bind_operators(py::module_& m) {
                                                std::move(entries))),
                              calls_python};
                   })
-      .def("scaled",
-           [](const N& a, WideOf<T> c) {
-             return N{Any(Scaled<S, Any>(S{}, c, a.op)), a.calls_python};
-           })
-      .def("plus",
-           [](const N& a, const N& b, WideOf<T> c) {
-             return N{Any(Sum<S, Any, Any>(S{}, a.op, c, b.op)), a.calls_python || b.calls_python};
-           })
-      .def("shifted",
-           [](const N& a, WideOf<T> mu) {
-             return N{Any(Shifted<S, Any>(S{}, a.op, mu)), a.calls_python};
-           })
-      .def("times",
-           [](const N& a, const N& b) {
-             return N{Any(Product<S, Any, Any>(S{}, a.op, b.op)), a.calls_python || b.calls_python};
-           })
-      // The same operator with counts of its own: what it has prepared for products is shared.
-      .def("recounted", [](const N& a) { return N{Any(Kept<Any>(a.op, nullptr)), a.calls_python}; })
-      .def("adjoint", [](const N& a) { return N{Any(Adjoint<T, Any>(a.op)), a.calls_python}; })
-      .def("conjugate",
-           [](const N& a) { return N{Any(Conjugate<S, Any>(S{}, a.op)), a.calls_python}; })
-      .def("gauss_newton",
-           [](const N& jacobian, const py::object& hessian, double damping) {
-             if (hessian.is_none()) {
-               return N{Any(GaussNewton<S, Any>(S{}, jacobian.op, {}, damping)),
-                        jacobian.calls_python};
-             }
-             const auto& h = hessian.cast<const N&>();
-             return N{Any(GaussNewton<S, Any, Any>(S{}, jacobian.op, h.op, damping)),
-                      jacobian.calls_python || h.calls_python};
-           })
-      .def("chebyshev",
-           [](const N& a, Index degree, double low, double high) {
-             return N{Any(Chebyshev<S, Any>(S{}, a.op, degree, low, high)), a.calls_python};
-           })
       .def("apply",
            [](const N& a, const Array& x) {
              check_size("x", x.size(), a.op.cols());
@@ -156,15 +121,8 @@ void bind_operators(py::module_& m) {
              a.op.apply_adjoint_block({x.data(), x.shape(0), x.shape(1), x.shape(0)},
                                       {y.mutable_data(), a.op.cols(), x.shape(1), a.op.cols()});
              return y;
-           })
-      .def_property_readonly("rows", [](const N& a) { return a.op.rows(); })
-      .def_property_readonly("cols", [](const N& a) { return a.op.cols(); })
-      .def_property_readonly("has_adjoint", [](const N& a) { return a.op.has_adjoint(); })
-      .def_readonly("calls_python", &N::calls_python)
-      .def("counts", [](const N& a) {
-        const Counts c = a.op.counts();
-        return py::make_tuple(c.apply, c.adjoint, c.columns);
-      });
+           });
+  bind_algebra(bound);
 
   const auto bind_sparse = [&]<class I>(I, const char* csr, const char* csc) {
     using Indices = py::array_t<I, py::array::c_style>;

@@ -13,7 +13,7 @@
 namespace ritz::python {
 
 template <Field T>
-using LinearRequest = typename compiled::RequestOf<T, KrylovMethods>::Type;
+using LinearRequest = typename compiled::RequestOf<HostSpace<T>, KrylovMethods>::Type;
 
 /// What Python names a method by.
 template <Field T>
@@ -30,7 +30,7 @@ const LinearMethod<T>& linear_method(const std::string& name) {
         {std::string(Methods::kName),
          {[](const py::dict& options, AnyWorkspace& any) -> LinearRequest<T> {
             using W = typename Methods::template Workspace<S>;
-            return compiled::Request<Methods, T>{read_options<typename Methods::Options>(options),
+            return compiled::Request<Methods, S>{read_options<typename Methods::Options>(options),
                                                  *static_cast<W*>(any.workspace.get())};
           },
           [](Index rows, Index cols, const py::dict& options, bool reserve) {
@@ -82,9 +82,9 @@ class LinearSolve {
         keep_wide(wide.cast<py::tuple>(), options.contains("warm_start"));
       }
     }
-    run_ = compiled::begin<T>(space_, A_, M_, const_view<T>(b_), view(x_),
-                              linear_method<T>(method).request(options, workspace_),
-                              watch(monitor_, observer_));
+    run_ = compiled::begin<HostSpace<T>>(space_, A_, M_, const_view<T>(b_), view(x_),
+                                         linear_method<T>(method).request(options, workspace_),
+                                         watch(monitor_, observer_));
     if (accumulate_) run_->accumulate_with(accumulate_);
   }
 

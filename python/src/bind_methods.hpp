@@ -29,10 +29,14 @@ void bind_f8(py::module_ m);
 void bind_c8(py::module_ m);
 void bind_c16(py::module_ m);
 
+void bind_cuda(py::module_ m);
+void bind_device(py::module_ m);
+
 void bind_eigs(const ElementTypes& types);
 void bind_eigsh(const ElementTypes& types);
 void bind_estimators(const ElementTypes& types);
 void bind_funm(const ElementTypes& types);
+void bind_kaczmarz(const ElementTypes& types);
 void bind_lobpcg(const ElementTypes& types);
 void bind_lowrank(const ElementTypes& types);
 void bind_lstsq(const ElementTypes& types);

@@ -9,6 +9,7 @@
 #include "ritz/op/algebra.hpp"
 #include "ritz/op/any_operator.hpp"
 #include "ritz/op/c_operator.hpp"
+#include "ritz/op/chebyshev.hpp"
 #include "ritz/op/dense.hpp"
 #include "ritz/op/gauss_newton.hpp"
 #include "ritz/op/sparse.hpp"
@@ -92,11 +93,71 @@ class Kept : public A {
   std::shared_ptr<void> owner_;
 };
 
-/// What Python calls Operator: a node, and whether a product with it runs Python code.
-template <class T>
+/// What Python calls Operator: a node, whether a product with it runs Python code, and where its
+/// vectors live.
+template <class T, class S = HostSpace<T>>
 struct Node {
   AnyOperator<T> op;
   bool calls_python = false;
+  S space{};
 };
+
+/// Binds what makes new operators of others, and what tells about one.
+template <class T, class S>
+void bind_algebra(py::class_<Node<T, S>>& node) {
+  using N = Node<T, S>;
+  using Any = AnyOperator<T>;
+  node.def("scaled",
+           [](const N& a, WideOf<T> c) {
+             return N{Any(Scaled<S, Any>(a.space, c, a.op)), a.calls_python, a.space};
+           })
+      .def("plus",
+           [](const N& a, const N& b, WideOf<T> c) {
+             return N{Any(Sum<S, Any, Any>(a.space, a.op, c, b.op)),
+                      a.calls_python || b.calls_python, a.space};
+           })
+      .def("shifted",
+           [](const N& a, WideOf<T> mu) {
+             return N{Any(Shifted<S, Any>(a.space, a.op, mu)), a.calls_python, a.space};
+           })
+      .def("times",
+           [](const N& a, const N& b) {
+             return N{Any(Product<S, Any, Any>(a.space, a.op, b.op)),
+                      a.calls_python || b.calls_python, a.space};
+           })
+      // The same operator with counts of its own: what it has prepared for products is shared.
+      .def("recounted",
+           [](const N& a) { return N{Any(Kept<Any>(a.op, nullptr)), a.calls_python, a.space}; })
+      .def("adjoint",
+           [](const N& a) { return N{Any(Adjoint<T, Any>(a.op)), a.calls_python, a.space}; })
+      .def("conjugate",
+           [](const N& a) {
+             return N{Any(Conjugate<S, Any>(a.space, a.op)), a.calls_python, a.space};
+           })
+      .def("gauss_newton",
+           [](const N& jacobian, const py::object& hessian, double damping) {
+             const S& space = jacobian.space;
+             if (hessian.is_none()) {
+               return N{Any(GaussNewton<S, Any>(space, jacobian.op, {}, damping)),
+                        jacobian.calls_python, space};
+             }
+             const auto& h = hessian.cast<const N&>();
+             return N{Any(GaussNewton<S, Any, Any>(space, jacobian.op, h.op, damping)),
+                      jacobian.calls_python || h.calls_python, space};
+           })
+      .def("chebyshev",
+           [](const N& a, Index degree, double low, double high) {
+             return N{Any(Chebyshev<S, Any>(a.space, a.op, degree, low, high)), a.calls_python,
+                      a.space};
+           })
+      .def_property_readonly("rows", [](const N& a) { return a.op.rows(); })
+      .def_property_readonly("cols", [](const N& a) { return a.op.cols(); })
+      .def_property_readonly("has_adjoint", [](const N& a) { return a.op.has_adjoint(); })
+      .def_readonly("calls_python", &N::calls_python)
+      .def("counts", [](const N& a) {
+        const Counts c = a.op.counts();
+        return py::make_tuple(c.apply, c.adjoint, c.columns);
+      });
+}
 
 }  // namespace ritz::python

@@ -43,4 +43,5 @@ command = Path(sys.executable).with_name("ritz")
 said = subprocess.run([command, "info"], check=True, capture_output=True, text=True).stdout
 version = importlib.metadata.version("ritz")
 assert version in said, f"`ritz info` does not name version {version}: {said!r}"
+assert "CUDA" in said, f"`ritz info` does not tell whether there is a device: {said!r}"
 print(f"ritz {version} from a wheel: {len(files)} files, cg residual {residual:.1e}")

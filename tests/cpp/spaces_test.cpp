@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <bit>
-#include <cstring>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -12,166 +11,10 @@
 #include "problems.hpp"
 #include "ritz/space/host.hpp"
 #include "ritz/space/reference.hpp"
+#include "space_operations.hpp"
 
 namespace ritz::testing {
 namespace {
-
-using Fields = std::tuple<float, double, std::complex<float>, std::complex<double>>;
-
-/// One memory block from which all vectors of a case are cut, so that a case can be copied and
-/// compared as a whole: 4 vectors, V of kCols columns, X and P of kShifts columns.
-template <Field T>
-struct Data {
-  static constexpr Index kCols = 9, kShifts = 3, kCombined = 4;
-  using Wide = WideOf<T>;
-
-  Data(Index size, Index offset, std::uint64_t seed)
-      : n(size),
-        first(offset),
-        memory(gaussian<T>(offset + (4 + kCols + 2 * kShifts) * (size + 1), seed)),
-        coefficients(gaussian<Wide>(64, seed + 1)),
-        results(32) {}
-
-  VectorView<T> vector(Index k) { return {memory.data() + first + k * (n + 1), n}; }
-  VectorView<T> x() { return vector(0); }
-  VectorView<T> y() { return vector(1); }
-  VectorView<T> z() { return vector(2); }
-  VectorView<T> w() { return vector(3); }
-  BlockView<T> block(Index start, Index cols) {
-    return {memory.data() + first + start * (n + 1), n, cols, n + 1};
-  }
-  BlockView<T> V() { return block(4, kCols); }
-  BlockView<T> X() { return block(4 + kCols, kShifts); }
-  BlockView<T> P() { return block(4 + kCols + kShifts, kShifts); }
-  BlockView<const Wide> S() { return {coefficients.data(), kCols, kCombined, kCols + 2}; }
-
-  Wide a() const { return coefficients[0]; }
-  Wide b() const { return coefficients[1]; }
-  Wide c() const { return coefficients[2]; }
-  Wide d() const { return coefficients[3]; }
-  std::span<Wide> slots(std::size_t start) { return std::span(coefficients).subspan(start); }
-  std::span<Wide> out() { return results; }
-
-  Index n, first;
-  std::vector<T> memory;
-  std::vector<Wide> coefficients;
-  std::vector<Wide> results;
-};
-
-/// What the sum is taken of decides how exact it is.
-enum class Sum { none, of_inputs, of_results };
-
-/// Calls test(name, kind of sum, operation) for every operation; operation(space, data) changes
-/// the data's vectors and puts reduced scalars in its results.
-template <Field T, class Test>
-void for_each_operation(const Test& test) {
-  using In = Data<T>;
-  test("copy", Sum::none, [](auto& s, In& d) { s.copy(d.x(), d.y()); });
-  test("fill", Sum::none, [](auto& s, In& d) { s.fill(d.a(), d.x()); });
-  test("scale", Sum::none, [](auto& s, In& d) { s.scale(d.a(), d.x()); });
-  test("axpby", Sum::none, [](auto& s, In& d) { s.axpby(d.a(), d.x(), d.b(), d.y()); });
-  test("axpby, b = 0", Sum::none, [](auto& s, In& d) { s.axpby(d.a(), d.x(), 0.0, d.y()); });
-  test("dot", Sum::of_inputs, [](auto& s, In& d) { d.results[0] = s.dot(d.x(), d.y()); });
-  test("real_dot", Sum::of_inputs, [](auto& s, In& d) { d.results[0] = s.real_dot(d.x(), d.y()); });
-  test("norm2", Sum::of_inputs, [](auto& s, In& d) { d.results[0] = s.norm2(d.x()); });
-  test("dots", Sum::of_inputs, [](auto& s, In& d) {
-    const auto sums = s.dots({{d.x(), d.y()}, {d.y(), d.y()}, {d.z(), d.x()}});
-    std::copy(sums.begin(), sums.end(), d.results.begin());
-  });
-  test("axpby_norm2", Sum::of_results,
-       [](auto& s, In& d) { d.results[0] = s.axpby_norm2(d.a(), d.x(), d.b(), d.y()); });
-  test("axpby_norm2, b = 0", Sum::of_results,
-       [](auto& s, In& d) { d.results[0] = s.axpby_norm2(d.a(), d.x(), 0.0, d.y()); });
-  test("axpy_norm2", Sum::of_results,
-       [](auto& s, In& d) { d.results[0] = s.axpy_norm2(d.a(), d.x(), d.y()); });
-  test("axpy_xpby", Sum::none,
-       [](auto& s, In& d) { s.axpy_xpby(d.a(), d.x(), d.y(), d.b(), d.z()); });
-  test("add3_norm2", Sum::of_results, [](auto& s, In& d) {
-    d.results[0] = s.add3_norm2(d.a(), d.x(), d.b(), d.y(), d.c(), d.z());
-  });
-  test("add3_norm2, c = 0", Sum::of_results,
-       [](auto& s, In& d) { d.results[0] = s.add3_norm2(d.a(), d.x(), d.b(), d.y(), 0.0, d.z()); });
-  for (const std::string zeros : {"", ", b = 0", ", c = 0", ", b = c = 0"}) {
-    const bool no_b = zeros.find("b =") != zeros.npos, no_c = zeros.find("c =") != zeros.npos;
-    test("step3" + zeros, Sum::none, [=](auto& s, In& d) {
-      const auto b = no_b ? decltype(d.b()){} : d.b(), c = no_c ? decltype(d.c()){} : d.c();
-      s.step3(d.a(), d.x(), b, d.y(), c, d.z(), d.d(), d.w());
-    });
-  }
-  test("update3", Sum::of_results, [](auto& s, In& d) {
-    d.results[0] = s.update3(d.a(), d.x(), d.b(), d.y(), d.c(), d.z(), d.d(), d.w());
-  });
-  test("rotate2", Sum::none, [](auto& s, In& d) { s.rotate2(0.6, d.b(), d.x(), d.y()); });
-  test("multi_shift", Sum::none, [](auto& s, In& d) {
-    s.multi_shift(d.slots(0), d.slots(8), d.slots(16), d.x(), d.X(), d.P());
-  });
-  test("project", Sum::of_inputs, [](auto& s, In& d) { s.project(d.V(), d.w(), d.out()); });
-  test("subtract_project", Sum::of_results,
-       [](auto& s, In& d) { s.subtract_project(d.V(), d.slots(8), d.w(), d.out()); });
-  test("subtract_norm2", Sum::of_results,
-       [](auto& s, In& d) { d.results[0] = s.subtract_norm2(d.V(), d.slots(8), d.w()); });
-  test("axpy_columns", Sum::none, [](auto& s, In& d) { s.axpy_columns(d.V(), d.slots(8), d.y()); });
-  test("project_block", Sum::of_inputs,
-       [](auto& s, In& d) { s.project_block(d.V(), d.X(), d.out()); });
-  test("subtract_block", Sum::none,
-       [](auto& s, In& d) { s.subtract_block(d.V(), d.slots(8), d.X()); });
-  test("combine", Sum::none, [](auto& s, In& d) { s.combine(d.V(), d.S()); });
-  test("multiply", Sum::none, [](auto& s, In& d) { s.multiply(d.x(), d.y(), d.z()); });
-  test("multiply in place", Sum::none, [](auto& s, In& d) { s.multiply(d.x(), d.y(), d.y()); });
-  test("multiply_add", Sum::none,
-       [](auto& s, In& d) { s.multiply_add(d.a(), d.x(), d.y(), d.z()); });
-  test("multiply_add_conjugate", Sum::none,
-       [](auto& s, In& d) { s.multiply_add_conjugate(d.a(), d.x(), d.y(), d.z()); });
-  test("add_squares", Sum::none, [](auto& s, In& d) { s.add_squares(d.a(), d.x(), d.y()); });
-  test("reciprocal", Sum::none, [](auto& s, In& d) {
-    for (Index i = 0; i < d.n; i += 5) d.x()[i] = T{};
-    s.reciprocal(d.x(), d.y());
-  });
-  test("cast to the same", Sum::none, [](auto& s, In& d) { s.template cast<T>(d.x(), d.y()); });
-  test("random_signs", Sum::none, [](auto& s, In& d) { s.random_signs({7, 3}, d.x()); });
-  test("random_uniform", Sum::none, [](auto& s, In& d) { s.random_uniform({7, 3}, d.x()); });
-  test("random_normal", Sum::none, [](auto& s, In& d) { s.random_normal({7, 3}, d.x()); });
-}
-
-template <class T>
-double magnitude(T x) {
-  return std::abs(static_cast<WideOf<T>>(x));
-}
-
-/// Elements differ by a few roundings of the terms they are made of, sums by as many of the sum of
-/// the sizes of theirs.
-template <Field T>
-void compare(const std::string& name, Sum sum, const Data<T>& came, const Data<T>& expected) {
-  CAPTURE(name);
-  CAPTURE(came.n);
-  CAPTURE(came.first);
-  // Sizes of terms: gaussians and coefficients below 6, up to kCols + 1 terms.
-  constexpr double kTerms = 4.0;
-  double worst = 0.0;
-  for (std::size_t i = 0; i < came.memory.size(); ++i) {
-    const double scale = std::max(magnitude(expected.memory[i]), kTerms);
-    worst = std::max(worst, magnitude(static_cast<T>(came.memory[i] - expected.memory[i])) / scale);
-  }
-  CHECK(worst <= 8 * kEps<T>);
-
-  const double eps = sum == Sum::of_inputs ? kEps<double> : kEps<T>;
-  const double scale = kTerms * kTerms * static_cast<double>(came.n);
-  double worst_sum = 0.0;
-  for (std::size_t k = 0; k < came.results.size(); ++k) {
-    worst_sum = std::max(worst_sum, std::abs(came.results[k] - expected.results[k]));
-  }
-  if (sum == Sum::none) {
-    CHECK(worst_sum == 0.0);
-  } else {
-    CHECK(worst_sum <= 8 * eps * scale);
-  }
-}
-
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
 
 /// FNV-1a over the doubles or floats of a vector: two results agree in it only if they agree in
 /// every bit, but for accidents of 2^-64.

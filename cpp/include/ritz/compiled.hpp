@@ -7,6 +7,7 @@
 #include "ritz/compiled/eigsh.hpp"
 #include "ritz/compiled/estimators.hpp"
 #include "ritz/compiled/funm.hpp"
+#include "ritz/compiled/kaczmarz.hpp"
 #include "ritz/compiled/linear.hpp"
 #include "ritz/compiled/lobpcg.hpp"
 #include "ritz/compiled/lowrank.hpp"

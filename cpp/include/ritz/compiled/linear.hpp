@@ -1,4 +1,4 @@
-// The linear solvers on host memory with type-erased operators.
+// The linear solvers with type-erased operators, on host memory; single ones also on a device.
 #pragma once
 
 #include <memory>
@@ -13,30 +13,31 @@
 #include "ritz/krylov/lsqr_damps.hpp"
 #include "ritz/krylov/methods.hpp"
 #include "ritz/op/operator_ref.hpp"
+#include "ritz/space/cuda.hpp"
 #include "ritz/space/host.hpp"
 
 namespace ritz::compiled {
 
 /// A method with its options and its workspace.
-template <class Method, Field T>
+template <class Method, class S>
 struct Request {
   typename Method::Options options;
-  typename Method::template Workspace<HostSpace<T>>& workspace;
+  typename Method::template Workspace<S>& workspace;
 };
 
-template <Field T, class Methods>
+template <class S, class Methods>
 struct RequestOf;
-template <Field T, class... Methods>
-struct RequestOf<T, std::tuple<Methods...>> {
-  using Type = std::variant<Request<Methods, T>...>;
+template <class S, class... Methods>
+struct RequestOf<S, std::tuple<Methods...>> {
+  using Type = std::variant<Request<Methods, S>...>;
 };
 
 /// A run of a linear solver, not begun yet. Everything given must outlive it; M may be absent.
-template <Field T>
-RITZ_API std::unique_ptr<AbstractStepper<T>> begin(
-    HostSpace<T>& space, const OperatorRef<T>& A, const OptionalOperator<T>& M,
-    VectorView<const T> b, VectorView<T> x,
-    const typename RequestOf<T, KrylovMethods>::Type& request, const Monitor& monitor);
+template <Space S>
+RITZ_API std::unique_ptr<AbstractStepper<typename S::Value>> begin(
+    S& space, const OperatorRef<typename S::Value>& A, const OptionalOperator<typename S::Value>& M,
+    VectorView<const typename S::Value> b, VectorView<typename S::Value> x,
+    const typename RequestOf<S, KrylovMethods>::Type& request, const Monitor& monitor);
 
 /// The same, run to its end.
 template <class Method, Field T>
@@ -44,7 +45,8 @@ typename Method::Outcome solve(HostSpace<T>& space, const OperatorRef<T>& A,
                                const OptionalOperator<T>& M, VectorView<const T> b, VectorView<T> x,
                                typename Method::template Workspace<HostSpace<T>>& ws,
                                const typename Method::Options& opt, const Monitor& monitor) {
-  const auto run = begin<T>(space, A, M, b, x, Request<Method, T>{opt, ws}, monitor);
+  using S = HostSpace<T>;
+  const auto run = begin<S>(space, A, M, b, x, Request<Method, S>{opt, ws}, monitor);
   while (run->next()) {
   }
   return static_cast<const typename Method::Outcome&>(run->outcome());

@@ -14,6 +14,26 @@ class InvalidArgument : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+/// A device cannot be used: why, and what to do.
+class DeviceUnavailable : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// An operation failed on the device.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The device has no room for `bytes` more; `held` are in use by the same queue.
+class DeviceOutOfMemory : public DeviceError {
+ public:
+  DeviceOutOfMemory(const std::string& what, std::size_t asked, std::size_t in_use)
+      : DeviceError(what), bytes(asked), held(in_use) {}
+  std::size_t bytes, held;
+};
+
 /// Throws unless `argument` has `expected` elements.
 inline void check_size(const char* argument, Index came, Index expected) {
   if (came != expected) {

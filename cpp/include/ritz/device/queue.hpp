@@ -1,0 +1,152 @@
+// The host's side of a device: calls on their way to it, and reduced scalars that stay there.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ritz/device/backend.hpp"
+
+namespace ritz::device {
+
+/// Calls are collected and handed over together, when somebody reads, waits, or queues work of his
+/// own: a backend then sees whole stretches of a method, and can replay those that come again.
+/// One thread at a time.
+class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
+ public:
+  /// The queue of a stream: the same one as long as anybody holds it.
+  static std::shared_ptr<DeviceQueue> of(std::int32_t device, void* stream = nullptr);
+  ~DeviceQueue();
+  DeviceQueue(const DeviceQueue&) = delete;
+  DeviceQueue& operator=(const DeviceQueue&) = delete;
+
+  std::int32_t device() const { return device_; }
+  /// For work that is queued by others: everything collected so far comes before it.
+  void* stream() {
+    flush();
+    if (fresh_) forget();
+    return stream_;
+  }
+
+  void call(const Call& call) {
+    if (fresh_) forget();
+    pending_.push_back(call);
+    if (pending_.size() >= kMostPending) flush();
+  }
+  void flush();
+  /// Until everything queued is done. `on_wait` is called now and then, and may throw.
+  void wait();
+
+  /// Memory that lives until everything that was queued before its end is done.
+  std::shared_ptr<void> allocate(std::size_t bytes);
+  /// Where `allocate` gets memory from instead of the backend: an array framework's own pool. It
+  /// returns null if there is none left; `release` is given what it returned.
+  void use_allocator(std::function<void*(std::size_t)> allocate,
+                     std::function<void(void*)> release);
+
+  void upload(void* to, const void* from, std::size_t bytes);
+  /// From device memory: waits, unless it came with the last wait and nothing was queued since.
+  void read(const double* from, double* to, std::size_t doubles);
+  /// Likewise bytes of any kind; always waits.
+  void download(const void* from, void* to, std::size_t bytes);
+  /// Numbers of the host in device memory, for the next call alone: its h[operand].
+  const double* send(std::size_t operand, const double* from, std::size_t doubles);
+  /// What will be read after the next wait comes along with it, if it is not too long. Slots do
+  /// without being asked for.
+  void announce(const double* start, std::size_t doubles);
+
+  /// Two doubles in device memory, counted by those who hold them: the lowest that nobody does, so
+  /// that a loop uses the same ones every time or every other time.
+  Index acquire();
+  void retain(Index slot) { ++holders_[static_cast<std::size_t>(slot)]; }
+  void release(Index slot) {
+    if (--holders_[static_cast<std::size_t>(slot)] == 0 && slot < lowest_) lowest_ = slot;
+  }
+  double* address(Index slot) const {
+    return chunks_[static_cast<std::size_t>(slot / kChunk)] + 2 * (slot % kChunk);
+  }
+
+  /// How often the host has waited, and the calls handed over.
+  Index waits() const { return waits_; }
+  Index calls() const { return calls_; }
+  std::size_t bytes_in_use() const { return held_; }
+
+  /// Called while waiting, every few milliseconds; throws what is to end the wait.
+  static void on_wait(std::function<void()> check);
+
+ private:
+  // A method's loop has some tens of calls between two reads.
+  static constexpr std::size_t kMostPending = 1024;
+  static constexpr Index kChunk = 512;  // slots allocated together
+  // Doubles of the host that a wait fills: those of the lowest slots, and what was announced.
+  static constexpr std::size_t kMirror = 8192, kSlotMirror = 128;
+
+  struct Announced {
+    const double* start;
+    std::size_t doubles, at;
+  };
+
+  DeviceQueue(std::int32_t device, void* stream);
+  void check(Error error, const char* doing) const;
+  void* take(std::size_t bytes, bool pooled);
+  void forget() {
+    announced_.clear();
+    fresh_ = false;
+  }
+  const double* mirrored(const double* start, std::size_t doubles) const;
+  void fetch();
+
+  const Backend* backend_;
+  Queue* queue_ = nullptr;
+  std::int32_t device_;
+  void* stream_;
+  std::vector<Call> pending_;
+  std::vector<double*> chunks_;
+  std::vector<std::int32_t> holders_;
+  Index lowest_ = 0;      // no slot below it is free
+  std::size_t used_ = 0;  // slots that ever were held
+  double* mirror_ = nullptr;
+  static constexpr std::size_t kSmallest = 1024;  // doubles that `send` makes room for
+  struct Sent {
+    double* memory = nullptr;
+    std::size_t doubles = 0;
+  } sent_[3];
+  std::vector<Announced> announced_;
+  bool fresh_ = false;  // the mirror holds what the device has now
+  std::function<void*(std::size_t)> allocate_;
+  std::function<void(void*)> release_;
+  std::size_t held_ = 0;
+  Index waits_ = 0, calls_ = 0;
+  std::string failure_;  // met where nothing can be thrown
+};
+
+/// One of a queue's scalars, or none.
+class Slot {
+ public:
+  Slot() = default;
+  explicit Slot(DeviceQueue& queue) : queue_(&queue), index_(queue.acquire()) {}
+  Slot(const Slot& other) : queue_(other.queue_), index_(other.index_) {
+    if (queue_ != nullptr) queue_->retain(index_);
+  }
+  Slot(Slot&& other) noexcept
+      : queue_(std::exchange(other.queue_, nullptr)), index_(other.index_) {}
+  Slot& operator=(Slot other) noexcept {
+    std::swap(queue_, other.queue_);
+    std::swap(index_, other.index_);
+    return *this;
+  }
+  ~Slot() {
+    if (queue_ != nullptr) queue_->release(index_);
+  }
+
+  /// Null for none.
+  double* address() const { return queue_ != nullptr ? queue_->address(index_) : nullptr; }
+
+ private:
+  DeviceQueue* queue_ = nullptr;
+  Index index_ = 0;
+};
+
+}  // namespace ritz::device

@@ -1,0 +1,293 @@
+#include "ritz/device/queue.hpp"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "ritz/core/error.hpp"
+
+namespace ritz::device {
+
+namespace {
+
+/// Next to the library or module that contains this function.
+std::string beside_this_library(const char* name) {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&backend), &info) == 0 || info.dli_fname == nullptr) {
+    return name;
+  }
+  return (std::filesystem::path(info.dli_fname).parent_path() / name).string();
+}
+
+struct Loaded {
+  const Backend* backend = nullptr;
+  std::string reason;
+};
+
+Loaded load() {
+  const char* named = std::getenv("RITZ_CUDA_LIBRARY");
+  const std::string path =
+      named != nullptr && *named != '\0' ? named : beside_this_library("libritz_cuda.so");
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) {
+    return {nullptr, named != nullptr && *named != '\0'
+                         ? "RITZ_CUDA_LIBRARY names " + path + ", which does not exist"
+                         : "ritz was built without its CUDA plugin: build it with nvcc at hand, or "
+                           "name a built libritz_cuda.so by RITZ_CUDA_LIBRARY"};
+  }
+  // Never closed: its kernels may run until the process ends.
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr)
+    return {nullptr, std::string("the CUDA plugin did not load: ") + dlerror()};
+  const auto get = reinterpret_cast<BackendGet>(dlsym(library, kBackendSymbol));
+  if (get == nullptr) return {nullptr, path + " is not a CUDA plugin of ritz"};
+  const Backend* backend = get(kAbi);
+  if (backend == nullptr || backend->abi != kAbi || backend->size != sizeof(Backend)) {
+    return {nullptr, path + " belongs to another version of ritz: build both together"};
+  }
+  std::int32_t devices = 0;
+  if (backend->count(&devices) != Error::none) return {nullptr, backend->message()};
+  if (devices == 0) return {nullptr, "no CUDA device was found"};
+  return {backend, {}};
+}
+
+struct Hook {
+  std::mutex mutex;
+  std::function<void()> check;
+};
+Hook& hook() {
+  static Hook it;
+  return it;
+}
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::pair<std::int32_t, void*>, std::weak_ptr<DeviceQueue>> queues;
+};
+
+}  // namespace
+
+const Backend& backend() {
+  static const Loaded loaded = load();
+  if (loaded.backend == nullptr) throw DeviceUnavailable(loaded.reason);
+  return *loaded.backend;
+}
+
+std::shared_ptr<DeviceQueue> DeviceQueue::of(std::int32_t device, void* stream) {
+  static Registry registry;
+  const std::lock_guard lock(registry.mutex);
+  std::weak_ptr<DeviceQueue>& known = registry.queues[{device, stream}];
+  std::shared_ptr<DeviceQueue> queue = known.lock();
+  if (!queue) known = queue = std::shared_ptr<DeviceQueue>(new DeviceQueue(device, stream));
+  return queue;
+}
+
+DeviceQueue::DeviceQueue(std::int32_t device, void* stream)
+    : backend_(&backend()), device_(device), stream_(stream) {
+  check(backend_->open(device, stream, &queue_), "opening a queue");
+  void* mirror = nullptr;
+  const Error pinned = backend_->pin(queue_, kMirror * sizeof(double), &mirror);
+  if (pinned != Error::none) backend_->close(queue_);
+  check(pinned, "allocating host memory");
+  mirror_ = static_cast<double*>(mirror);
+  pending_.reserve(kMostPending);
+  announced_.reserve(64);
+}
+
+DeviceQueue::~DeviceQueue() {
+  try {
+    flush();
+  } catch (const DeviceError&) {  // nobody is left to be told
+  }
+  for (double* chunk : chunks_) backend_->release(queue_, chunk);
+  for (const Sent& s : sent_) {
+    if (s.memory != nullptr) backend_->release(queue_, s.memory);
+  }
+  backend_->close(queue_);
+  backend_->unpin(mirror_);  // an interrupted read may have written to it until now
+}
+
+void DeviceQueue::check(Error error, const char* doing) const {
+  if (error == Error::none) return;
+  throw DeviceError(std::string(doing) + " on device " + std::to_string(device_) +
+                    " failed: " + backend_->message());
+}
+
+void DeviceQueue::flush() {
+  if (pending_.empty()) return;
+  const Error error = backend_->enqueue(queue_, pending_.data(), pending_.size());
+  calls_ += static_cast<Index>(pending_.size());
+  pending_.clear();  // also after a failure: what follows must not run again
+  check(error, "running kernels");
+}
+
+void DeviceQueue::wait() {
+  flush();
+  const auto interrupted = [] {
+    std::function<void()> check;
+    {
+      const std::lock_guard lock(hook().mutex);
+      check = hook().check;
+    }
+    if (check) check();
+  };
+  if (!failure_.empty()) throw DeviceError(std::exchange(failure_, {}));
+  ++waits_;
+  for (std::int32_t done = -1; done <= 0;) {
+    check(backend_->wait(queue_, 0.01, &done), "waiting");
+    if (done == 0) interrupted();
+  }
+}
+
+void DeviceQueue::on_wait(std::function<void()> check) {
+  const std::lock_guard lock(hook().mutex);
+  hook().check = std::move(check);
+}
+
+void* DeviceQueue::take(std::size_t bytes, bool pooled) {
+  void* memory = nullptr;
+  Error error = Error::none;
+  if (pooled && allocate_) {
+    memory = allocate_(bytes);
+    if (memory == nullptr) error = Error::out_of_memory;
+  } else {
+    error = backend_->allocate(queue_, bytes, &memory);
+  }
+  if (error == Error::out_of_memory) {
+    throw DeviceOutOfMemory("device " + std::to_string(device_) + " has no room for " +
+                                std::to_string(bytes) + " bytes more; " + std::to_string(held_) +
+                                " bytes are held by workspaces of ritz on this stream",
+                            bytes, held_);
+  }
+  check(error, "allocating memory");
+  return memory;
+}
+
+std::shared_ptr<void> DeviceQueue::allocate(std::size_t bytes) {
+  if (bytes == 0) bytes = 1;
+  void* memory = take(bytes, true);
+  held_ += bytes;
+  return {memory, [self = shared_from_this(), bytes, release = release_](void* p) {
+            try {
+              self->flush();
+            } catch (const DeviceError& e) {  // told to whoever waits next
+              self->failure_ = e.what();
+            }
+            // What lay there will not be read.
+            std::erase_if(self->announced_, [&](const Announced& a) {
+              const auto* start = static_cast<const double*>(p);
+              return !std::less<>{}(a.start, start) &&
+                     std::less<>{}(a.start, start + bytes / sizeof(double));
+            });
+            self->held_ -= bytes;
+            if (release) {
+              release(p);
+            } else {
+              self->backend_->release(self->queue_, p);
+            }
+          }};
+}
+
+void DeviceQueue::use_allocator(std::function<void*(std::size_t)> allocate,
+                                std::function<void(void*)> release) {
+  allocate_ = std::move(allocate);
+  release_ = std::move(release);
+}
+
+void DeviceQueue::upload(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  flush();
+  if (fresh_) forget();
+  check(backend_->upload(queue_, to, from, bytes), "copying to the device");
+}
+
+const double* DeviceQueue::send(std::size_t operand, const double* from, std::size_t doubles) {
+  Sent& s = sent_[operand];
+  if (doubles > s.doubles) {
+    const std::size_t room = std::max(doubles, kSmallest);
+    auto* memory = static_cast<double*>(take(room * sizeof(double), false));
+    flush();  // what was queued may use the old one
+    if (s.memory != nullptr) backend_->release(queue_, s.memory);
+    s = {memory, room};
+  }
+  upload(s.memory, from, doubles * sizeof(double));
+  return s.memory;
+}
+
+void DeviceQueue::announce(const double* start, std::size_t doubles) {
+  const std::size_t taken =
+      announced_.empty() ? kSlotMirror : announced_.back().at + announced_.back().doubles;
+  if (mirrored(start, doubles) != nullptr || taken + doubles > kMirror) return;
+  announced_.push_back({start, doubles, taken});
+}
+
+const double* DeviceQueue::mirrored(const double* start, std::size_t doubles) const {
+  const auto within = [&](const double* from, std::size_t count) {
+    return !std::less<>{}(start, from) && !std::less<>{}(from + count, start + doubles);
+  };
+  if (!chunks_.empty() && within(chunks_[0], kSlotMirror)) return mirror_ + (start - chunks_[0]);
+  for (const Announced& a : announced_) {
+    if (within(a.start, a.doubles)) return mirror_ + a.at + (start - a.start);
+  }
+  return nullptr;
+}
+
+void DeviceQueue::fetch() {
+  flush();
+  const auto copy = [&](std::size_t at, const double* from, std::size_t doubles) {
+    check(backend_->download(queue_, mirror_ + at, from, doubles * sizeof(double)),
+          "copying from the device");
+  };
+  if (!chunks_.empty()) copy(0, chunks_[0], std::min(kSlotMirror, 2 * used_));
+  for (const Announced& a : announced_) copy(a.at, a.start, a.doubles);
+  wait();
+  fresh_ = true;
+}
+
+void DeviceQueue::read(const double* from, double* to, std::size_t doubles) {
+  if (!fresh_) announce(from, doubles);
+  const double* there = mirrored(from, doubles);
+  if (there != nullptr) {
+    if (!fresh_) fetch();
+    std::copy_n(there, doubles, to);
+    return;
+  }
+  download(from, to, doubles * sizeof(double));
+}
+
+void DeviceQueue::download(const void* from, void* to, std::size_t bytes) {
+  // By pieces through the mirror, which the device may still write to after an interrupted wait.
+  forget();
+  const auto* source = static_cast<const char*>(from);
+  auto* target = static_cast<char*>(to);
+  while (bytes > 0) {
+    const std::size_t piece = std::min(kMirror * sizeof(double), bytes);
+    flush();
+    check(backend_->download(queue_, mirror_, source, piece), "copying from the device");
+    wait();
+    std::memcpy(target, mirror_, piece);
+    source += piece;
+    target += piece;
+    bytes -= piece;
+  }
+}
+
+Index DeviceQueue::acquire() {
+  const auto size = static_cast<Index>(holders_.size());
+  while (lowest_ < size && holders_[static_cast<std::size_t>(lowest_)] > 0) ++lowest_;
+  if (lowest_ == size) {
+    chunks_.push_back(static_cast<double*>(take(2 * kChunk * sizeof(double), false)));
+    holders_.resize(holders_.size() + kChunk, 0);
+  }
+  holders_[static_cast<std::size_t>(lowest_)] = 1;
+  used_ = std::max(used_, static_cast<std::size_t>(lowest_) + 1);
+  return lowest_++;
+}
+
+}  // namespace ritz::device

@@ -1,0 +1,207 @@
+"""Arrays in device memory: whose they are, on which stream they are used, how results go back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy.typing as npt
+
+from ritz._core import DeviceArray
+from ritz.frameworks import Framework
+
+__all__ = ["CudaArrays", "framework_on_device", "on_device"]
+
+_DLPACK_CUDA = 2
+
+
+class CudaArrays(Framework):
+    """Anything with ``__cuda_array_interface__``; closures see `ritz.cuda.DeviceArray`."""
+
+    name = "cuda"
+    noun = "array with __cuda_array_interface__"
+    type = object
+
+    def stream(self, array: Any, device: int) -> int:
+        """Return the stream that the caller works on."""
+        interface = getattr(array, "__cuda_array_interface__", None) or {}
+        return int(interface.get("stream") or 0)
+
+    def allocator(
+        self, device: int, stream: int
+    ) -> tuple[Callable[[int], int], Callable[[int], None]] | None:
+        """Return what gives memory of so many bytes and takes an address back, if there is any."""
+        return None
+
+    def from_device(self, array: DeviceArray) -> Any:
+        """Return an array of this framework over memory in a device, without a copy."""
+        wrap: Callable[[Any], Any] | None = self.wrap
+        return array if wrap is None else wrap(array)
+
+    def check_result(self, result: Any, what: str) -> None:
+        """Refuse what is not in the memory of a device."""
+        if result is None or on_device(result):
+            return
+        place = getattr(result, "__dlpack_device__", lambda: (0, 0))
+        if place()[0] != _DLPACK_CUDA:
+            raise TypeError(
+                f"{what} returned {self.describe(result)}, which is not in device memory; it is "
+                "called with an array on the device and must return one there"
+            )
+
+    def to_numpy(self, array: Any, name: str) -> npt.NDArray[Any]:
+        """Refuse: vectors of a device are not brought to the host unasked."""
+        _refuse(name, "is in device memory, and this function works in host memory")
+
+    def from_numpy(self, array: npt.NDArray[Any]) -> Any:
+        """Return an array of the host as it is."""
+        return array
+
+    def copied(self, array: Any) -> Any:
+        """Return the array: a run hands out none of its own vectors on a device."""
+        return array
+
+
+class TorchOnCuda(CudaArrays):
+    """CUDA tensors, on torch's current stream of their device."""
+
+    name = "torch"
+    noun = "CUDA torch.Tensor"
+
+    def __init__(self) -> None:
+        import torch
+
+        self._torch = torch
+        self.type = torch.Tensor
+        self.wrap: Callable[[Any], Any] = self._tensor
+
+    def _tensor(self, array: DeviceArray) -> Any:
+        return self._torch.as_tensor(array, device=f"cuda:{array.device}")
+
+    def stream(self, array: Any, device: int) -> int:
+        """Return torch's current stream."""
+        return int(self._torch.cuda.current_stream(device).cuda_stream)
+
+    def allocator(
+        self, device: int, stream: int
+    ) -> tuple[Callable[[int], int], Callable[[int], None]]:
+        """Return torch's caching allocator."""
+        cuda = self._torch.cuda
+        return (
+            lambda size: int(cuda.caching_allocator_alloc(size, device, stream)),
+            cuda.caching_allocator_delete,
+        )
+
+    def check_result(self, result: Any, what: str) -> None:
+        """Refuse tensors of the host, sparse ones, and ones that require grad."""
+        super().check_result(result, what)
+        if result.layout != self._torch.strided:
+            raise TypeError(
+                f"{what} returned a tensor of layout {result.layout}; return a dense one"
+            )
+        if result.requires_grad:
+            raise TypeError(
+                f"{what} returned a tensor that requires grad; use tensor.detach(), or compute it "
+                "under torch.no_grad()"
+            )
+
+
+class CupyOnCuda(CudaArrays):
+    """CuPy arrays, on CuPy's current stream."""
+
+    name = "cupy"
+    noun = "cupy.ndarray"
+
+    def __init__(self) -> None:
+        import cupy
+
+        self._cupy = cupy
+        self.type = cupy.ndarray
+        self.wrap: Callable[[Any], Any] = cupy.asarray
+
+    def stream(self, array: Any, device: int) -> int:
+        """Return CuPy's current stream."""
+        return int(self._cupy.cuda.get_current_stream().ptr)
+
+    def allocator(
+        self, device: int, stream: int
+    ) -> tuple[Callable[[int], int], Callable[[int], None]]:
+        """Return CuPy's memory pool."""
+        held: dict[int, Any] = {}
+
+        def allocate(size: int) -> int:
+            memory = self._cupy.cuda.alloc(size)
+            held[memory.ptr] = memory
+            return int(memory.ptr)
+
+        return allocate, held.__delitem__
+
+
+class JaxOnCuda(CudaArrays):
+    """JAX arrays, whose streams are JAX's own: values are finished before they change hands."""
+
+    name = "jax"
+    noun = "jax.Array on a GPU"
+    # Each wrapped view is ordered after what was queued when it was made.
+    cache_wrapped = False
+
+    def __init__(self) -> None:
+        import jax
+
+        self._jax = jax
+        self.type = jax.Array
+        self.wrap: Callable[[Any], Any] = jax.dlpack.from_dlpack
+
+    def stream(self, array: Any, device: int) -> int:
+        """Return the default stream, after the array is finished."""
+        array.block_until_ready()
+        return 0
+
+    def closure(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with finished results."""
+        return lambda *arrays: self._jax.block_until_ready(function(*arrays))
+
+
+_LOADED: dict[str, CudaArrays] = {}
+_KINDS: dict[str, type[CudaArrays]] = {
+    "torch": TorchOnCuda,
+    "cupy": CupyOnCuda,
+    "jax": JaxOnCuda,
+    "jaxlib": JaxOnCuda,
+}
+
+
+def _package(value: Any) -> str:
+    for base in type(value).__mro__:
+        package = base.__module__.partition(".")[0]
+        if package in _KINDS:
+            return package
+    return ""
+
+
+def on_device(value: Any) -> bool:
+    """Tell whether an array is in the memory of a CUDA device."""
+    package = _package(value)
+    if package == "torch":
+        return bool(getattr(value, "is_cuda", False))
+    if package in ("jax", "jaxlib"):
+        jax = sys.modules["jax"]
+        if not isinstance(value, jax.Array) or isinstance(value, jax.core.Tracer):
+            return False
+        return any(d.platform in ("gpu", "cuda") for d in value.devices())
+    return hasattr(value, "__cuda_array_interface__")
+
+
+def framework_on_device(value: Any) -> CudaArrays:
+    """Return the framework of an array in device memory."""
+    package = _package(value)
+    if package not in _LOADED:
+        _LOADED[package] = _KINDS.get(package, CudaArrays)()
+    return _LOADED[package]
+
+
+def _refuse(name: str, why: str) -> NoReturn:
+    raise TypeError(
+        f"{name} {why}: pass a host array, or use a linear solver, which takes it as is"
+    )

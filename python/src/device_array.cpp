@@ -1,0 +1,265 @@
+#include "device_array.hpp"
+
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "bind_methods.hpp"
+#include "operators.hpp"
+
+namespace ritz::python {
+
+namespace {
+
+/// What an array says of itself, by either protocol.
+struct Described {
+  void* data = nullptr;
+  std::int32_t device = 0;
+  std::string type;
+  std::vector<Index> shape;
+  bool contiguous = true, read_only = false;
+  std::shared_ptr<void> owner;
+};
+
+[[noreturn]] void refuse(const std::string& name, const std::string& why) {
+  throw py::type_error(name + " " + why);
+}
+
+Described from_interface(const py::object& array, const py::dict& given, const std::string& name) {
+  Described d;
+  const auto data = given["data"].cast<py::tuple>();
+  d.data = reinterpret_cast<void*>(data[0].cast<std::uintptr_t>());
+  d.read_only = data[1].cast<bool>();
+  d.type = given["typestr"].cast<std::string>();
+  d.shape = given["shape"].cast<std::vector<Index>>();
+  if (given.contains("mask") && !given["mask"].is_none()) refuse(name, "is masked");
+  if (given.contains("strides") && !given["strides"].is_none()) {
+    const auto strides = given["strides"].cast<std::vector<Index>>();
+    Index step = std::stoll(d.type.substr(2));
+    for (std::size_t k = d.shape.size(); k-- > 0;) {
+      if (d.shape[k] > 1 && strides[k] != step) d.contiguous = false;
+      step *= d.shape[k];
+    }
+  }
+  d.owner = keep(array);
+  if (d.data != nullptr && device::backend().locate(d.data, &d.device) != device::Error::none) {
+    throw DeviceError(name + ": " + device::backend().message());
+  }
+  return d;
+}
+
+template <class M>
+Described from_tensor(const py::capsule& capsule, const char* used, const std::string& name) {
+  auto* managed = capsule.get_pointer<M>();
+  PyCapsule_SetName(capsule.ptr(), used);
+  // From here on the tensor is ours to delete.
+  const std::shared_ptr<void> owner(managed, [](void* p) {
+    const py::gil_scoped_acquire gil;
+    auto* m = static_cast<M*>(p);
+    if (m->deleter != nullptr) m->deleter(m);
+  });
+  if constexpr (requires { managed->version; }) {
+    if (managed->version.major != 1) refuse(name, "speaks another version of DLPack than 1");
+  }
+  const dlpack::Tensor& t = managed->tensor;
+  Described d;
+  d.owner = owner;
+  d.data = static_cast<char*>(t.data) + t.byte_offset;
+  d.device = t.device.type == dlpack::kCuda ? t.device.id : -1;
+  if constexpr (requires { managed->flags; }) d.read_only = (managed->flags & 1u) != 0u;
+  d.shape.assign(t.shape, t.shape + t.ndim);
+  const char kind = t.dtype.code == 2 ? 'f' : t.dtype.code == 5 ? 'c' : '?';
+  d.type = std::string("<") + kind + std::to_string(t.dtype.bits / 8);
+  if (t.strides != nullptr) {
+    Index step = 1;
+    for (std::size_t k = d.shape.size(); k-- > 0;) {
+      if (d.shape[k] > 1 && t.strides[k] != step) d.contiguous = false;
+      step *= d.shape[k];
+    }
+  }
+  return d;
+}
+
+Described describe(const py::object& array, const std::string& name, void* stream) {
+  if (py::isinstance<DeviceArray>(array)) {
+    const auto& a = array.cast<const DeviceArray&>();
+    Described d;
+    d.data = a.data;
+    d.device = a.queue->device();
+    d.type = a.type;
+    d.shape = {a.size};
+    d.owner = a.owner;
+    return d;
+  }
+  if (py::hasattr(array, "__cuda_array_interface__")) {
+    return from_interface(array, array.attr("__cuda_array_interface__").cast<py::dict>(), name);
+  }
+  if (!py::hasattr(array, "__dlpack__")) {
+    refuse(name,
+           "is no array in device memory: it has neither __cuda_array_interface__ nor "
+           "__dlpack__");
+  }
+  // 0 is ambiguous to DLPack: 1 is the default stream.
+  const auto number = reinterpret_cast<std::uintptr_t>(stream);
+  const py::int_ wanted(number == 0 ? 1 : number);
+  py::object capsule;
+  try {
+    capsule = array.attr("__dlpack__")(py::arg("stream") = wanted,
+                                       py::arg("max_version") = py::make_tuple(1, 1));
+  } catch (py::error_already_set& e) {
+    if (!e.matches(PyExc_TypeError)) throw;
+    capsule = array.attr("__dlpack__")(py::arg("stream") = wanted);  // from before version 1
+  }
+  const auto held = capsule.cast<py::capsule>();
+  if (std::strcmp(held.name(), "dltensor_versioned") == 0) {
+    return from_tensor<dlpack::ManagedVersioned>(held, "used_dltensor_versioned", name);
+  }
+  return from_tensor<dlpack::Managed>(held, "used_dltensor", name);
+}
+
+py::object to_dlpack(const DeviceArray& a, const py::object& stream,
+                     const py::object& max_version) {
+  a.queue->flush();
+  // Whoever asks for another stream gets finished values.
+  const auto ours = reinterpret_cast<std::uintptr_t>(a.queue->stream());
+  if (stream.is_none() ||
+      (stream.cast<long long>() != -1 && stream.cast<std::uintptr_t>() != (ours == 0 ? 1 : ours))) {
+    const py::gil_scoped_release release;
+    a.queue->wait();
+  }
+  struct Held {
+    DeviceArray array;
+    std::int64_t shape, stride = 1;
+    dlpack::Managed plain;
+    dlpack::ManagedVersioned versioned;
+  };
+  auto held = std::make_unique<Held>();
+  held->array = a;
+  held->shape = a.size;
+  const auto bytes = static_cast<std::uint8_t>(std::stoi(a.type.substr(2)));
+  const dlpack::DataType dtype{static_cast<std::uint8_t>(a.type[1] == 'f' ? 2 : 5),
+                               static_cast<std::uint8_t>(8 * bytes), 1};
+  const dlpack::Tensor tensor{
+      a.data, {dlpack::kCuda, a.queue->device()}, 1, dtype, &held->shape, &held->stride, 0};
+  const auto capsule = [](auto* managed, const char* name) {
+    using M = std::remove_pointer_t<decltype(managed)>;
+    managed->deleter = [](M* m) { delete static_cast<Held*>(m->context); };
+    return py::reinterpret_steal<py::object>(PyCapsule_New(managed, name, [](PyObject* c) {
+      const char* now = PyCapsule_GetName(c);
+      if (std::strncmp(now, "used", 4) == 0) return;  // somebody took it
+      auto* m = static_cast<M*>(PyCapsule_GetPointer(c, now));
+      m->deleter(m);
+    }));
+  };
+  Held* const h = held.release();
+  if (!max_version.is_none() && max_version.cast<py::tuple>()[0].cast<int>() >= 1) {
+    h->versioned = {{1, 0}, h, nullptr, 0, tensor};
+    return capsule(&h->versioned, "dltensor_versioned");
+  }
+  h->plain = {tensor, h, nullptr};
+  return capsule(&h->plain, "dltensor");
+}
+
+}  // namespace
+
+DeviceArray take_array(const py::object& array, const std::string& name,
+                       const std::shared_ptr<device::DeviceQueue>& queue) {
+  Described d = describe(array, name, queue->stream());
+  if (d.data != nullptr && d.device != queue->device()) {
+    refuse(name, (d.device < 0 ? std::string("is in host memory")
+                               : "is on device " + std::to_string(d.device)) +
+                     ", but this run works on device " + std::to_string(queue->device()) +
+                     ": move it there");
+  }
+  if (!d.contiguous) refuse(name, "has gaps between its elements: pass a contiguous copy");
+  Index size = 1;
+  for (const Index k : d.shape) size *= k;
+  return {d.data, size, std::move(d.type), queue, std::move(d.owner)};
+}
+
+py::tuple describe_array(const py::object& array, const std::string& name) {
+  const Described d = describe(array, name, nullptr);
+  return py::make_tuple(reinterpret_cast<std::uintptr_t>(d.data), d.device, d.type, d.shape);
+}
+
+void bind_device(py::module_ m) {
+  py::class_<DeviceArray>(m, "DeviceArray")
+      .def_readonly("size", &DeviceArray::size)
+      .def_property_readonly("shape", [](const DeviceArray& a) { return py::make_tuple(a.size); })
+      .def_property_readonly("ndim", [](const DeviceArray&) { return 1; })
+      .def_property_readonly("dtype", [](const DeviceArray& a) { return py::dtype(a.type); })
+      .def_property_readonly("device", [](const DeviceArray& a) { return a.queue->device(); })
+      .def_property_readonly(
+          "__cuda_array_interface__",
+          [](const DeviceArray& a) {
+            a.queue->flush();
+            const auto stream = reinterpret_cast<std::uintptr_t>(a.queue->stream());
+            py::dict d;
+            d["shape"] = py::make_tuple(a.size);
+            d["typestr"] = a.type;
+            d["data"] = py::make_tuple(reinterpret_cast<std::uintptr_t>(a.data), false);
+            d["strides"] = py::none();
+            d["version"] = 3;
+            d["stream"] = stream == 0 ? 1 : stream;  // 0 is ambiguous
+            return d;
+          })
+      .def(
+          "__dlpack__",
+          [](const DeviceArray& a, const py::object& stream, const py::object& max_version,
+             const py::object&, const py::object&) { return to_dlpack(a, stream, max_version); },
+          py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
+          py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
+      .def("__dlpack_device__",
+           [](const DeviceArray& a) { return py::make_tuple(dlpack::kCuda, a.queue->device()); })
+      .def("copy_to_host",
+           [](const DeviceArray& a) {
+             py::array host(py::dtype(a.type), std::vector<py::ssize_t>{a.size});
+             void* const to = host.mutable_data();
+             const auto bytes = static_cast<std::size_t>(host.nbytes());
+             const py::gil_scoped_release release;
+             a.queue->download(a.data, to, bytes);
+             return host;
+           })
+      .def("copy_from_host", [](const DeviceArray& a, const py::array& host) {
+        if (!host.dtype().is(py::dtype(a.type)) && !host.dtype().equal(py::dtype(a.type))) {
+          throw py::type_error("the array has another dtype");
+        }
+        if (host.size() != a.size || !(host.flags() & py::array::c_style)) {
+          throw py::value_error("the array has another size, or gaps");
+        }
+        a.queue->upload(a.data, host.data(),
+                        static_cast<std::size_t>(host.size() * host.itemsize()));
+      });
+
+  m.def("empty_array", [](const py::dtype& dtype, Index n, std::int32_t device,
+                          std::uintptr_t stream) {
+    auto queue = device::DeviceQueue::of(device, reinterpret_cast<void*>(stream));
+    const auto bytes = static_cast<std::size_t>(n * dtype.itemsize());
+    auto memory = queue->allocate((bytes + 7) / 8 * 8);
+    const std::string type = std::string("<") + dtype.kind() + std::to_string(dtype.itemsize());
+    void* data = memory.get();
+    return DeviceArray{data, n, type, std::move(queue), std::move(memory)};
+  });
+  m.def("describe_array", &describe_array);
+  m.def("devices", [] {
+    const device::Backend& backend = device::backend();
+    std::int32_t count = 0;
+    if (backend.count(&count) != device::Error::none) throw DeviceUnavailable(backend.message());
+    py::list all;
+    for (std::int32_t k = 0; k < count; ++k) {
+      device::Description d;
+      if (backend.describe(k, &d) != device::Error::none) throw DeviceError(backend.message());
+      py::dict one;
+      one["name"] = d.name;
+      one["capability"] = py::make_tuple(d.major, d.minor);
+      one["processors"] = d.processors;
+      one["memory"] = d.memory;
+      one["runtime"] = d.runtime;
+      one["driver"] = d.driver;
+      all.append(one);
+    }
+    return all;
+  });
+}
+
+}  // namespace ritz::python

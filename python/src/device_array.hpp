@@ -1,0 +1,49 @@
+// Vectors in device memory as Python sees them, whatever framework they come from.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <string>
+
+#include "dlpack.hpp"
+#include "ritz/core/view.hpp"
+#include "ritz/device/queue.hpp"
+
+namespace ritz::python {
+
+namespace py = pybind11;
+
+/// `size` elements in the memory of a device, which lives as long as `owner`. Other frameworks take
+/// it by __cuda_array_interface__ or DLPack without a copy.
+struct DeviceArray {
+  void* data = nullptr;
+  Index size = 0;
+  std::string type;  // as the array interface has it: "<f8"
+  std::shared_ptr<device::DeviceQueue> queue;
+  std::shared_ptr<void> owner;
+};
+
+template <Field T>
+const char* type_string() {
+  if constexpr (std::same_as<T, float>) return "<f4";
+  if constexpr (std::same_as<T, double>) return "<f8";
+  if constexpr (std::same_as<T, std::complex<float>>) return "<c8";
+  return "<c16";
+}
+
+/// A vector of another framework, without a copy; `name` is what messages call it. Raises for
+/// memory of the host or of another device than the queue's, and for gaps between elements.
+DeviceArray take_array(const py::object& array, const std::string& name,
+                       const std::shared_ptr<device::DeviceQueue>& queue);
+
+/// (address, device, dtype string, shape) of an array of any framework in device memory.
+py::tuple describe_array(const py::object& array, const std::string& name);
+
+template <Field T>
+VectorView<T> view_of(const DeviceArray& a) {
+  return {static_cast<T*>(a.data), a.size};
+}
+
+}  // namespace ritz::python
