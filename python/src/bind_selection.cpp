@@ -3,7 +3,9 @@
 
 #include "arrays.hpp"
 #include "bind_methods.hpp"
+#include "monitor.hpp"
 #include "ritz/compiled/selection.hpp"
+#include "signals.hpp"
 
 namespace ritz::python {
 
@@ -14,11 +16,21 @@ py::array_t<V> array(const std::vector<V>& values) {
   return py::array_t<V>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-/// run() without the lock of the interpreter.
+/// run(look) without the GIL, with a look at the signals.
 template <class Run>
 auto unlocked(const Run& run) {
+  Signals signals;
   const py::gil_scoped_release nogil;
-  return run();
+  return run(selection::Look(signals));
+}
+
+/// run(watch) without the GIL, watched by `monitor`, and by signals between its iterations.
+template <class Run>
+auto watched(PythonMonitor& monitor, const Run& run) {
+  Signals signals;
+  const RunGil gil(false, 0);
+  Observer<double> observer(monitor, gil.held());  // iterates are weights
+  return run(selection::Watch{watch(monitor, observer), signals});
 }
 
 py::dict account(const selection::LewisOutcome& out) {
@@ -48,22 +60,25 @@ template <Field T>
 void bind_scores(py::module_& m) {
   using Array = py::array_t<T>;
 
-  m.def("leverage_scores", [](const Array& a, Index sketch, Index probes, double rtol,
-                              std::uint64_t seed) {
-    const auto A = matrix<T>(a);
-    py::array_t<double> scores(A.rows);
-    double* to = scores.mutable_data();
-    const Index rank =
-        unlocked([&] { return compiled::leverage_scores<T>(A, to, {sketch, probes, rtol, seed}); });
-    return py::make_tuple(scores, rank);
-  });
+  m.def("leverage_scores",
+        [](const Array& a, Index sketch, Index probes, double rtol, std::uint64_t seed) {
+          const auto A = matrix<T>(a);
+          py::array_t<double> scores(A.rows);
+          double* to = scores.mutable_data();
+          const Index rank = unlocked([&](selection::Look look) {
+            return compiled::leverage_scores<T>(A, to, {sketch, probes, rtol, seed}, look);
+          });
+          return py::make_tuple(scores, rank);
+        });
 
-  m.def("lewis_weights", [](const Array& a, double p, double tol, Index maxiter, double rtol) {
+  m.def("lewis_weights", [](const Array& a, double p, double tol, Index maxiter, double rtol,
+                            PythonMonitor& monitor) {
     const auto A = matrix<T>(a);
     py::array_t<double> weights(A.rows);
     double* to = weights.mutable_data();
-    const auto out =
-        unlocked([&] { return compiled::lewis_weights<T>(A, p, to, {tol, maxiter, rtol}); });
+    const auto out = watched(monitor, [&](const selection::Watch& by) {
+      return compiled::lewis_weights<T>(A, p, to, {tol, maxiter, rtol}, by);
+    });
     return py::make_tuple(weights, account(out));
   });
 
@@ -71,8 +86,9 @@ void bind_scores(py::module_& m) {
     const auto A = matrix<T>(a);
     py::array_t<double> bounds(A.rows);
     double* to = bounds.mutable_data();
-    const auto out =
-        unlocked([&] { return compiled::sensitivities<T>(A, p, to, {tol, maxiter, rtol}); });
+    const auto out = unlocked([&](selection::Look look) {
+      return compiled::sensitivities<T>(A, p, to, {tol, maxiter, rtol}, look);
+    });
     return py::make_tuple(bounds, account(out));
   });
 }
@@ -83,8 +99,9 @@ void bind_rows(py::module_& m) {
 
   m.def("projection_dpp", [](const Array& v, Index repeats, double rtol, std::uint64_t seed) {
     const auto V = matrix<T>(v);
-    const auto out =
-        unlocked([&] { return compiled::projection_dpp<T>(V, {repeats, rtol, seed}); });
+    const auto out = unlocked([&](selection::Look look) {
+      return compiled::projection_dpp<T>(V, {repeats, rtol, seed}, look);
+    });
     py::dict d;
     d["rank"] = out.rank;
     d["scores"] = array(out.scores);
@@ -97,9 +114,11 @@ void bind_rows(py::module_& m) {
   m.def("volume_sampling", [](const Array& a, Index size, int method, double least_eigenvalue,
                               Index max_draws, double rtol, std::uint64_t seed) {
     const auto A = matrix<T>(a);
-    const auto out = unlocked([&] {
-      return compiled::volume_sampling<T>(A, {size, static_cast<selection::VolumeMethod>(method),
-                                              least_eigenvalue, max_draws, rtol, seed});
+    const auto out = unlocked([&](selection::Look look) {
+      return compiled::volume_sampling<T>(A,
+                                          {size, static_cast<selection::VolumeMethod>(method),
+                                           least_eigenvalue, max_draws, rtol, seed},
+                                          look);
     });
     py::dict d;
     d["status"] = static_cast<int>(out.status);
@@ -109,19 +128,25 @@ void bind_rows(py::module_& m) {
     return py::make_tuple(array(out.rows), array(out.weights), d);
   });
 
-  m.def("maxvol", [](const Array& a, double tol, Index max_swaps, double rtol) {
-    const auto A = matrix<T>(a);
-    return described<T>(unlocked([&] { return compiled::maxvol<T>(A, {tol, max_swaps, rtol}); }),
-                        A.rows);
-  });
+  m.def("maxvol",
+        [](const Array& a, double tol, Index max_swaps, double rtol, PythonMonitor& monitor) {
+          const auto A = matrix<T>(a);
+          return described<T>(watched(monitor,
+                                      [&](const selection::Watch& by) {
+                                        return compiled::maxvol<T>(A, {tol, max_swaps, rtol}, by);
+                                      }),
+                              A.rows);
+        });
 
   m.def("maxvol_rectangular", [](const Array& a, double tol, Index size, Index max_size,
-                                 double square_tol, Index max_swaps, double rtol) {
+                                 double square_tol, Index max_swaps, double rtol,
+                                 PythonMonitor& monitor) {
     const auto A = matrix<T>(a);
-    return described<T>(unlocked([&] {
-                          return compiled::maxvol_rectangular<T>(
-                              A, {tol, size, max_size, {square_tol, max_swaps, rtol}});
-                        }),
+    return described<T>(watched(monitor,
+                                [&](const selection::Watch& by) {
+                                  return compiled::maxvol_rectangular<T>(
+                                      A, {tol, size, max_size, {square_tol, max_swaps, rtol}}, by);
+                                }),
                         A.rows);
   });
 }
@@ -132,8 +157,9 @@ void bind_columns(py::module_& m) {
 
   m.def("column_subset", [](const Array& a, Index k, int method, std::uint64_t seed) {
     const auto A = matrix<T>(a);
-    const auto out = unlocked([&] {
-      return compiled::column_subset<T>(A, k, {static_cast<selection::SubsetMethod>(method), seed});
+    const auto out = unlocked([&](selection::Look look) {
+      return compiled::column_subset<T>(A, k, {static_cast<selection::SubsetMethod>(method), seed},
+                                        look);
     });
     py::dict d;
     d["scores"] = array(out.scores);
@@ -150,7 +176,8 @@ void bind_columns(py::module_& m) {
     py::array_t<T> x = new_block<T>(A.cols, B.cols);
     const MatrixView<T> X(x.mutable_data(), A.cols, B.cols, 1, A.cols);
     const double* w = weights.data();
-    const auto out = unlocked([&] { return compiled::weighted_lstsq<T>(A, B, w, X, rtol); });
+    const auto out = unlocked(
+        [&](selection::Look look) { return compiled::weighted_lstsq<T>(A, B, w, X, rtol, look); });
     py::dict d;
     d["rank"] = out.rank;
     d["condition"] = out.condition;

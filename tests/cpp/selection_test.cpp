@@ -1,6 +1,7 @@
 // Row and column selection: against definitions, by enumeration, and at any scale.
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <map>
 #include <numeric>
 #include <set>
@@ -275,7 +276,7 @@ TEST_CASE_TEMPLATE("updates of coefficients agree with their definitions", T, do
   CHECK(found.row == expected.row);
   CHECK(found.square == doctest::Approx(expected.square));
 
-  sel::Small<T> M, M_fresh;
+  SmallMatrix<T> M, M_fresh;
   std::vector<double> F(at(m)), F_fresh(at(m));
   sel::detail::coefficient_norms(basis.Q(), rows, M, F);
   for (const Index i : {Index{3}, Index{700}}) {
@@ -451,6 +452,181 @@ TEST_CASE_TEMPLATE("weighted least squares solve the weighted normal equations",
       }
     }
   }
+}
+
+// ---- watching ----
+
+struct Interrupted {};
+
+/// So many threads, in a scope.
+struct Threads {
+  explicit Threads(Index count) : before(threads::num_threads()) {
+    threads::set_num_threads(count);
+  }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+  ~Threads() { threads::set_num_threads(before); }
+  Index before;
+};
+
+/// Throws at the look number `last`, and counts them.
+struct Interrupt {
+  Index last = 0, looks = 0;
+  void operator()() {
+    if (++looks == last) throw Interrupted{};
+  }
+};
+
+TEST_CASE("every method looks up from its passes, and a look can end it") {
+  const Dense<double> A = random_dense<double>(20000, 8, 3),
+                      wide = random_dense<double>(300, 200, 3);
+  const auto basis = sel::orthonormal_basis(matrix(A));
+  Dense<double> Q(A.m, A.n);
+  std::copy(basis.q.begin(), basis.q.end(), Q.a.begin());
+  std::vector<double> out(at(A.m)), ones(at(A.m), 1.0);
+  Dense<double> X(A.n, A.n);
+  using Run = std::function<void(sel::Look)>;
+  const std::vector<Run> runs = {
+      [&](sel::Look look) { sel::leverage_scores(matrix(A), out.data(), {}, look); },
+      [&](sel::Look look) { sel::leverage_scores(matrix(A), out.data(), {.sketch = 64}, look); },
+      [&](sel::Look look) { sel::lewis_weights(basis, 3.9, out.data(), {}, {.look = look}); },
+      [&](sel::Look look) { sel::sensitivities(matrix(A), 3.0, out.data(), {}, look); },
+      [&](sel::Look look) { sel::projection_dpp(matrix(Q), {.repeats = 3}, look); },
+      [&](sel::Look look) { sel::projection_dpp(matrix(A), {}, look); },
+      [&](sel::Look look) { sel::volume_sampling(matrix(A), {.size = 12}, look); },
+      [&](sel::Look look) {
+        sel::volume_sampling(matrix(A), {.size = 12, .method = sel::VolumeMethod::leverage}, look);
+      },
+      [&](sel::Look look) { sel::maxvol(matrix(A), {.tol = 1.0}, {.look = look}); },
+      [&](sel::Look look) { sel::maxvol_rectangular(matrix(A), {.size = 20}, {.look = look}); },
+      [&](sel::Look look) { sel::column_subset(matrix(wide), 20, {}, look); },
+      [&](sel::Look look) {
+        sel::weighted_lstsq<double>(matrix(A), matrix(A), ones.data(),
+                                    {X.a.data(), A.n, A.n, 1, A.n}, 0.0, look);
+      },
+  };
+  for (const Index threads : {Index{1}, Index{4}}) {
+    const Threads use(threads);
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      CAPTURE(i);
+      // How many parts of a pass fall to the thread that looks, is chance with several.
+      Interrupt never;
+      runs[i](never);
+      CHECK(never.looks > (threads == 1 ? 3 : 0));
+      const Index third = threads == 1 ? never.looks / 3 + 1 : 1;
+      for (const Index last : {Index{1}, third}) {
+        Interrupt interrupt{last};
+        CHECK_THROWS_AS(runs[i](interrupt), Interrupted);
+        CHECK(interrupt.looks == last);
+      }
+    }
+  }
+}
+
+TEST_CASE("looks lie close in passes of any shape") {
+  // No more than a few times `kWork` elements of a pass over A from one look to the next.
+  const Threads one(1);
+  for (const auto& [m, n] : {std::pair<Index, Index>{400000, 1}, {40000, 10}, {2000, 200}}) {
+    CAPTURE(m);
+    const Dense<double> A = random_dense<double>(m, n, 1);
+    Interrupt never;
+    sel::column_scales(matrix(A), never);
+    CHECK(never.looks >= 2 * (m * n / sel::Pace::kWork / 2));
+    CHECK(never.looks <= 2 * (m * n / sel::Pace::kWork + 1));
+  }
+  Interrupt never;
+  sel::Pace pace(never);
+  for (int i = 0; i < 1000; ++i) pace(sel::Pace::kWork / 10);
+  CHECK(never.looks > 80);
+  CHECK(never.looks <= 100);
+}
+
+TEST_CASE_TEMPLATE("a product by blocks has the bits of one product", T, double,
+                   std::complex<double>) {
+  Interrupt look;
+  for (const Index m : {Index{1}, Index{7}, Index{64}, Index{131}}) {
+    for (const Index n : {Index{16}, Index{17}, Index{49}, Index{131}}) {
+      for (const bool adjoint : {false, true}) {
+        const Index k = 700;
+        const Dense<T> A = adjoint ? random_dense<T>(k, m, 1) : random_dense<T>(m, k, 1);
+        const Dense<T> B = random_dense<T>(k, n, 2);
+        std::vector<T> whole(at(m * n)), parts(at(m * n));
+        const BlockView<const T> a{A.a.data(), A.m, A.n, A.m}, b{B.a.data(), k, n, k};
+        dense::multiply<T>(a, b, BlockView<T>{whole.data(), m, n, m}, adjoint);
+        const Index before = look.looks;
+        sel::multiply<T>(a, b, BlockView<T>{parts.data(), m, n, m}, adjoint, look, 1);
+        CHECK(whole == parts);
+        CHECK(look.looks - before == std::max<Index>(n / 16, 1));
+      }
+    }
+  }
+}
+
+TEST_CASE("observers see the iterations, and what they stop is evaluated") {
+  const Dense<double> A = random_dense<double>(3000, 20, 4);
+  const auto basis = sel::orthonormal_basis(matrix(A));
+  std::vector<double> w(at(A.m)), limited(at(A.m)), seen;
+  auto stop_at_3 = [&](const Iteration& now) {
+    CHECK(now.iteration == static_cast<Index>(seen.size()) + 1);
+    CHECK(now.seconds() >= 0.0);
+    seen.push_back(now.residual);
+    return now.iteration == 3;
+  };
+  sel::Watch watch;
+  watch.monitor.observer = stop_at_3;
+  const auto lewis = sel::lewis_weights(basis, 3.0, w.data(), {}, watch);
+  CHECK(lewis.status == Status::stopped);
+  CHECK(lewis.iterations == 3);
+  CHECK(lewis.residual == seen.back());
+  sel::lewis_weights(basis, 3.0, limited.data(), {.max_iterations = 3});
+  CHECK(w == limited);
+
+  seen.clear();
+  const auto square = sel::maxvol(matrix(A), {.tol = 1.0}, watch);
+  CHECK(square.status == Status::stopped);
+  CHECK(square.swaps == 3);
+  const auto three = sel::maxvol(matrix(A), {.tol = 1.0, .max_swaps = 3});
+  CHECK(square.rows == three.rows);
+  CHECK(square.coefficients == three.coefficients);
+  CHECK(square.largest == three.largest);
+
+  // The limit of exchanges says more than a stop at the same one.
+  seen.clear();
+  CHECK(sel::maxvol(matrix(A), {.tol = 1.0, .max_swaps = 3}, watch).status ==
+        Status::max_iterations);
+
+  // In the second phase, and in the first.
+  const auto whole = sel::maxvol_rectangular(matrix(A), {.size = 40});
+  for (const Index more : {Index{2}, Index{0}}) {
+    seen.clear();
+    const Index last = more > 0 ? whole.swaps + more : 1;
+    auto stop = [&](const Iteration& now) {
+      CHECK(now.iteration == static_cast<Index>(seen.size()) + 1);
+      seen.push_back(now.residual);
+      return now.iteration == last;
+    };
+    watch.monitor.observer = stop;
+    const auto out = sel::maxvol_rectangular(matrix(A), {.tol = 100.0, .size = 40}, watch);
+    CHECK(out.status == Status::stopped);  // the tolerance is met, the size is not
+    CHECK(std::ssize(out.rows) == 20 + more);
+    double longest = 0.0;
+    for (Index i = 0; i < A.m; ++i) {
+      double norm2 = 0.0;
+      for (Index j = 0; j < 20 + more; ++j) {
+        norm2 += std::norm(out.coefficients[at(i + j * A.m)]);
+      }
+      longest = std::max(longest, std::sqrt(norm2));
+    }
+    CHECK(out.largest == doctest::Approx(longest).epsilon(1e-12));
+  }
+
+  watch.monitor = {};
+  watch.monitor.timeout = 0.0;
+  CHECK(sel::lewis_weights(basis, 3.0, w.data(), {}, watch).status == Status::timeout);
+  const auto late = sel::maxvol(matrix(A), {.tol = 1.0}, watch);
+  CHECK(late.status == Status::timeout);
+  CHECK(late.swaps == 1);
+  CHECK(sel::maxvol_rectangular(matrix(A), {.size = 40}, watch).status == Status::timeout);
 }
 
 }  // namespace

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -844,3 +848,158 @@ def test_results_tell_what_happened():
     assert selection.projection_dpp(a, seed=4).rows.tolist() != list(
         selection.projection_dpp(a, seed=5).rows
     )
+
+
+# ---- who watches, and who interrupts ------------------------------------------------------------
+
+WATCHED = {
+    "lewis_weights": lambda a, **kw: selection.lewis_weights(a, 3.0, **kw),
+    "maxvol": lambda a, **kw: selection.maxvol(a, 1.0, **kw),
+    "maxvol_rectangular": lambda a, **kw: selection.maxvol_rectangular(a, 60, **kw),
+}
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_callbacks_see_every_iteration_and_change_nothing(name):
+    class Recorder:
+        def begin(self, method):
+            self.method = method
+
+        def __call__(self, now):
+            seen.append((now.iteration, now.residual, now.seconds))
+
+        def finish(self, result):
+            self.result = result
+
+    seen = []
+    a, recorder = gaussian(2000, 30), Recorder()
+    expected = WATCHED[name](a)
+    result = WATCHED[name](a, callback=recorder, timeout=1e9)
+    for got, want in zip(parts_of(result), parts_of(expected), strict=True):
+        np.testing.assert_array_equal(got, want)
+    added = 30 if name == "maxvol_rectangular" else 0
+    assert [s[0] for s in seen] == list(range(1, result.iterations + added + 1))
+    assert (np.diff([s[2] for s in seen]) >= 0).all()
+    np.testing.assert_allclose(seen[-1][1], result.residual, rtol=1e-10)
+    assert recorder.method == name
+    assert recorder.result is result
+
+
+def test_callbacks_of_lewis_weights_see_them():
+    a, seen = gaussian(500, 5, np.float32), []
+    ended = selection.lewis_weights(a, 3.0, callback=lambda now: seen.append(now.x.copy()))
+    for k in (1, 4, ended.iterations):
+        limited = selection.lewis_weights(a, 3.0, maxiter=k)
+        np.testing.assert_array_equal(seen[k - 1].astype(np.float32), limited.weights)
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [
+        (Status.stopped, {"callback": lambda now: now.iteration == 3}),
+        (Status.timeout, {"timeout": 0.0}),
+    ],
+)
+def test_runs_ended_early_tell_the_truth(ending, options):
+    a = gaussian(3000, 20)
+    last = 3 if ending is Status.stopped else 1
+    word = "callback" if ending is Status.stopped else "time limit"
+    lewis = selection.lewis_weights(a, 3.0, **options)
+    assert lewis.iterations == last
+    tau = leverage(a * lewis.weights[:, None] ** (0.5 - 1 / 3))
+    np.testing.assert_allclose(np.abs(tau / lewis.weights - 1).max(), lewis.residual, rtol=1e-8)
+    square = selection.maxvol(a, 1.0, **options)
+    assert square.swaps == last
+    exact = np.linalg.solve(a[square.rows].T, a.T).T
+    np.testing.assert_allclose(square.coefficients, exact, atol=1e-11)
+    np.testing.assert_allclose(np.abs(exact).max(), square.largest, rtol=1e-10)
+    assert square.largest > 1
+    # Here the rows of maxvol alone meet the tolerance, but not the size.
+    more = selection.maxvol_rectangular(a, 40, tol=1e3, **options)
+    np.testing.assert_allclose(more.coefficients, a @ np.linalg.pinv(a[more.rows]), atol=1e-11)
+    norms = np.linalg.norm(more.coefficients, axis=1)
+    np.testing.assert_allclose(norms.max(), more.largest, rtol=1e-10)
+    assert 20 <= len(more.rows) < 40
+    for result in (lewis, square, more):
+        assert result.status is ending
+        assert not result.converged
+        assert word in result.message
+
+
+def test_a_stop_among_the_added_rows():
+    a = gaussian(600, 8)
+    whole = selection.maxvol_rectangular(a, 30)
+    last = whole.swaps + 5
+    result = selection.maxvol_rectangular(a, 30, callback=lambda now: now.iteration == last)
+    assert result.status is Status.stopped
+    np.testing.assert_array_equal(result.rows, whole.rows[:13])
+    np.testing.assert_allclose(result.coefficients, a @ np.linalg.pinv(a[result.rows]), atol=1e-12)
+
+
+class Mine(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_exceptions_of_callbacks_arrive_unchanged(name):
+    error = Mine("with", {"its": "arguments"})
+
+    def callback(now):
+        raise error
+
+    with pytest.raises(Mine) as caught:
+        WATCHED[name](gaussian(2000, 30), callback=callback)
+    assert caught.value is error
+    with pytest.raises(TypeError, match="callback"):
+        WATCHED[name](gaussian(99, 3), callback=3)
+    with pytest.raises(ValueError, match="timeout"):
+        WATCHED[name](gaussian(99, 3), timeout=-1)
+
+
+@functools.cache
+def large():
+    return gaussian(200000, 100)
+
+
+# Each of seconds, on one core.
+SLOW = {
+    "leverage_scores": lambda: selection.leverage_scores(large()),
+    "lewis_weights": lambda: selection.lewis_weights(large()[:20000], 3.9, tol=0),
+    "lewis_weights with callback": lambda: selection.lewis_weights(
+        large()[:20000], 3.9, tol=0, callback=lambda now: None
+    ),
+    "sensitivities": lambda: selection.sensitivities(large()[:20000], 3.9, tol=0, maxiter=300),
+    "volume_sampling": lambda: selection.volume_sampling(
+        large()[:20000], 200, least_eigenvalue=1.0
+    ),
+    "leveraged volume_sampling": lambda: selection.volume_sampling(
+        large()[:20000], 200, method="leverage", least_eigenvalue=1.0
+    ),
+    "projection_dpp": lambda: selection.projection_dpp(large()[:50000], repeats=20),
+    "small projection_dpp": lambda: selection.projection_dpp(large()[:30, :3], repeats=10**6),
+    "maxvol": lambda: selection.maxvol(CHEBYSHEV, 1.0),
+    "maxvol_rectangular": lambda: selection.maxvol_rectangular(large()[:50000], 500),
+    "column_subset": lambda: selection.column_subset(large(), 5),
+}
+CHEBYSHEV = np.cos(np.arccos(np.linspace(-1, 1, 20000))[:, None] * np.arange(150))
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_ctrl_c(name):
+    large()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threads = ritz.num_threads()
+    ritz.set_num_threads(1)
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    start = time.perf_counter()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            SLOW[name]()
+        elapsed = time.perf_counter() - start
+    finally:
+        timer.join()
+        ritz.set_num_threads(threads)
+        signal.signal(signal.SIGINT, before)
+    assert elapsed < 0.2 + 0.5
+    assert selection.maxvol(large()[:100, :3]).converged

@@ -44,6 +44,17 @@ def positive_power(p: Any) -> float:
     return power
 
 
+def ending(status: Status, otherwise: str) -> str:
+    """Return what a message ends with: why a run has ended early, or else what to do."""
+    if status is Status.converged:
+        return ""
+    early = {
+        Status.stopped: "the callback asked for the stop",
+        Status.timeout: "the time limit came first",
+    }
+    return f"; {early.get(status, otherwise)}"
+
+
 def account(
     status: Status,
     message: str,

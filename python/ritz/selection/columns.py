@@ -91,7 +91,8 @@ def column_subset(A: Any, k: int, *, method: str = "volume", seed: int = 0) -> C
     polynomials of the squared singular values, in logarithms, and then k columns by their
     projection DPP.
 
-    A factorisation of A, O(m n min(m, n)) flops, and an SVD of min(m, n) × n numbers.
+    A factorisation of A, O(m n min(m, n)) flops, and an SVD of min(m, n) × n numbers, for whose end
+    Ctrl-C waits.
 
     References
     ----------

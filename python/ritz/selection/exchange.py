@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._run import Callbacks, Watch
 from ritz.results import Result, Status
-from ritz.selection._inputs import account, matrix
+from ritz.selection._inputs import account, ending, matrix
 
 __all__ = ["MaxvolResult", "maxvol", "maxvol_rectangular"]
 
@@ -43,7 +44,14 @@ class MaxvolResult(Result):
         return self[1]
 
 
-def maxvol(A: Any, tol: float = 1.05, maxiter: int | None = None) -> MaxvolResult:
+def maxvol(
+    A: Any,
+    tol: float = 1.05,
+    maxiter: int | None = None,
+    *,
+    callback: Callbacks = None,
+    timeout: float | None = None,
+) -> MaxvolResult:
     """Find n rows I of A with max |(A A_I⁻¹)ᵢⱼ| ≤ tol, by exchanging one row at a time.
 
     Parameters
@@ -54,11 +62,17 @@ def maxvol(A: Any, tol: float = 1.05, maxiter: int | None = None) -> MaxvolResul
         At least 1.
     maxiter : int, optional
         Exchanges at most, by default max(100, 10 n).
+    callback : callable or sequence of callables, optional
+        Called with a `ritz.Iteration` after each exchange, `residual` the largest |Bᵢⱼ|; returning
+        True stops the run.
+    timeout : float, optional
+        Seconds, looked at after each exchange.
 
     Returns
     -------
     MaxvolResult
-        The tuple (rows, B), B = A A_I⁻¹ with the identity in the rows I.
+        The tuple (rows, B), B = A A_I⁻¹ with the identity in the rows I. A run that was stopped has
+        the rows of its last exchange, for which B is computed anew like for any other.
 
     Raises
     ------
@@ -82,18 +96,21 @@ def maxvol(A: Any, tol: float = 1.05, maxiter: int | None = None) -> MaxvolResul
     begin = time.perf_counter()
     a, framework = _tall(A, "maxvol")
     tol, most = _limits(tol, maxiter)
-    rows, B, outcome = _arrays.core(a.dtype).maxvol(a, tol, most, 0.0)
-    status, largest = Status(outcome["status"]), outcome["residual"]
-    text = f"largest coefficient {largest:.6g} after {outcome['iterations']} swaps, tol {tol:.6g}"
-    if status is not Status.converged:
-        text += "; raise maxiter or tol"
-    return MaxvolResult(
-        (rows, framework.from_numpy(B)),
-        swaps=outcome["iterations"],
-        largest=largest,
-        method="maxvol",
-        **account(status, text, outcome["iterations"], begin, largest, tol),
-    )
+    watch = Watch("maxvol", framework, callback, False, timeout, None)
+    with watch.running() as end:
+        rows, B, outcome = _arrays.core(a.dtype).maxvol(a, tol, most, 0.0, watch.monitor)
+        status, largest = Status(outcome["status"]), outcome["residual"]
+        swaps = outcome["iterations"]
+        text = f"largest coefficient {largest:.6g} after {swaps} swaps, tol {tol:.6g}"
+        text += ending(status, "raise maxiter or tol")
+        end.result = result = MaxvolResult(
+            (rows, framework.from_numpy(B)),
+            swaps=swaps,
+            largest=largest,
+            method="maxvol",
+            **account(status, text, swaps, begin, largest, tol),
+        )
+    return result
 
 
 def maxvol_rectangular(
@@ -104,6 +121,8 @@ def maxvol_rectangular(
     max_size: int | None = None,
     square_tol: float = 1.05,
     maxiter: int | None = None,
+    callback: Callbacks = None,
+    timeout: float | None = None,
 ) -> MaxvolResult:
     """Find rows I of A, n or more, with ‖aᵢ A_I⁺‖ ≤ tol for every row aᵢ.
 
@@ -119,12 +138,17 @@ def maxvol_rectangular(
         Rows at most, by default m.
     square_tol, maxiter
         `tol` and `maxiter` of `maxvol`, which finds the first n rows.
+    callback : callable or sequence of callables, optional
+        Called with a `ritz.Iteration` after each exchange of `maxvol`, and after each row added,
+        `residual` then the largest ‖aᵢ A_I⁺‖; returning True stops the run.
+    timeout : float, optional
+        Seconds, looked at as often.
 
     Returns
     -------
     MaxvolResult
         The tuple (rows, B), B = A A_I⁺. The status tells whether the tolerance is met, with a given
-        size as well.
+        size as well. A run that was stopped has the rows found so far, at least n, with their B.
 
     Raises
     ------
@@ -151,20 +175,22 @@ def maxvol_rectangular(
     limit = m if max_size is None else _arrays.integer(max_size, "max_size", n)
     if wanted > m:
         raise ValueError(f"size is {wanted}, but A has {m} rows; pass at most as many")
-    rows, B, outcome = _arrays.core(a.dtype).maxvol_rectangular(
-        a, tol, wanted, limit, square_tol, most, 0.0
-    )
-    status, largest = Status(outcome["status"]), outcome["residual"]
-    text = f"largest norm of coefficients {largest:.6g} in {len(rows)} rows, tol {tol:.6g}"
-    if status is not Status.converged:
-        text += "; take more rows, or raise tol"
-    return MaxvolResult(
-        (rows, framework.from_numpy(B)),
-        swaps=outcome["iterations"],
-        largest=largest,
-        method="maxvol_rectangular",
-        **account(status, text, outcome["iterations"], begin, largest, tol),
-    )
+    watch = Watch("maxvol_rectangular", framework, callback, False, timeout, None)
+    with watch.running() as end:
+        rows, B, outcome = _arrays.core(a.dtype).maxvol_rectangular(
+            a, tol, wanted, limit, square_tol, most, 0.0, watch.monitor
+        )
+        status, largest = Status(outcome["status"]), outcome["residual"]
+        text = f"largest norm of coefficients {largest:.6g} in {len(rows)} rows, tol {tol:.6g}"
+        text += ending(status, "take more rows, or raise tol")
+        end.result = result = MaxvolResult(
+            (rows, framework.from_numpy(B)),
+            swaps=outcome["iterations"],
+            largest=largest,
+            method="maxvol_rectangular",
+            **account(status, text, outcome["iterations"], begin, largest, tol),
+        )
+    return result
 
 
 def _tall(A: Any, method: str) -> tuple[npt.NDArray[Any], Any]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ritz import _arrays
 from ritz.results import Result, Status
-from ritz.selection._inputs import account, matrix, numbers
+from ritz.selection._inputs import account, ending, matrix, numbers
 
 __all__ = ["Selection", "projection_dpp", "volume_sampling"]
 
@@ -165,7 +165,8 @@ def volume_sampling(
     (s − n)/(m − n) + (m − s)/(m − n) ℓᵢ; its weights in the Gram matrix are one over that.
 
     n rows are drawn by the projection DPP that this law is. For more, "reverse" takes rows out of
-    the m until s are left. O(m n²) flops; memory for m n numbers in double precision.
+    the m until s are left. O(m n²) flops; memory for m n numbers in double precision. Ctrl-C may
+    wait for a QR factorisation of half of the rows, made when so many are left.
 
     References
     ----------
@@ -194,8 +195,7 @@ def volume_sampling(
     text = f"{s} rows at draw {outcome['iterations']}, smallest eigenvalue {reached:.3e}"
     if least > 0.0:
         text += f", wanted {least:.3e}"
-    if status is not Status.converged:
-        text += "; raise size or max_draws, or ask for less"
+    text += ending(status, "raise size or max_draws, or ask for less")
     return Selection(
         (rows, numbers(weights, a, framework)),
         method=method,

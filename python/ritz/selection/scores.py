@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from ritz import _arrays
+from ritz._run import Callbacks, Watch
 from ritz.results import Result, Status
-from ritz.selection._inputs import account, matrix, numbers, positive_power
+from ritz.selection._inputs import account, ending, matrix, numbers, positive_power
 
 __all__ = ["LewisWeights", "leverage_scores", "lewis_weights", "sensitivities"]
 
@@ -105,7 +106,15 @@ def leverage_scores(
     return numbers(scores, a, framework)
 
 
-def lewis_weights(A: Any, p: float, *, tol: float = 1e-8, maxiter: int = 500) -> LewisWeights:
+def lewis_weights(
+    A: Any,
+    p: float,
+    *,
+    tol: float = 1e-8,
+    maxiter: int = 500,
+    callback: Callbacks = None,
+    timeout: float | None = None,
+) -> LewisWeights:
     """Compute the ℓp Lewis weights: wᵢ is the leverage score of row i of W^(1/2 − 1/p) A.
 
     Parameters
@@ -119,11 +128,17 @@ def lewis_weights(A: Any, p: float, *, tol: float = 1e-8, maxiter: int = 500) ->
         W^(1/2 − 1/p) A.
     maxiter : int
         Iterations at most.
+    callback : callable or sequence of callables, optional
+        Called with a `ritz.Iteration` after each iteration, `x` the weights in double precision;
+        returning True stops the run.
+    timeout : float, optional
+        Seconds, looked at after each iteration.
 
     Returns
     -------
     LewisWeights
-        The tuple (weights, residual), the weights of the kind of A, with an account of the run.
+        The tuple (weights, residual), the weights of the kind of A, with an account of the run. One
+        that was stopped has the weights of its last iteration, and their residual.
 
     Raises
     ------
@@ -148,17 +163,19 @@ def lewis_weights(A: Any, p: float, *, tol: float = 1e-8, maxiter: int = 500) ->
     p = positive_power(p)
     tol = _arrays.nonnegative(tol, "tol")
     most = _arrays.integer(maxiter, "maxiter")
-    weights, outcome = _arrays.core(a.dtype).lewis_weights(a, p, tol, most, 0.0)
-    status, residual = Status(outcome["status"]), outcome["residual"]
-    text = f"relative residual of the fixed point {residual:.3e}, tolerance {tol:.3e}"
-    if status is not Status.converged:
-        text += "; raise maxiter or tol"
-    return LewisWeights(
-        (numbers(weights, a, framework), residual),
-        p=p,
-        rank=outcome["rank"],
-        **account(status, text, outcome["iterations"], begin, residual, tol),
-    )
+    watch = Watch("lewis_weights", framework, callback, False, timeout, None)
+    with watch.running() as end:
+        weights, outcome = _arrays.core(a.dtype).lewis_weights(a, p, tol, most, 0.0, watch.monitor)
+        status, residual = Status(outcome["status"]), outcome["residual"]
+        text = f"relative residual of the fixed point {residual:.3e}, tolerance {tol:.3e}"
+        text += ending(status, "raise maxiter or tol")
+        end.result = result = LewisWeights(
+            (numbers(weights, a, framework), residual),
+            p=p,
+            rank=outcome["rank"],
+            **account(status, text, outcome["iterations"], begin, residual, tol),
+        )
+    return result
 
 
 def sensitivities(A: Any, p: float, *, tol: float = 1e-3, maxiter: int = 100) -> Any:

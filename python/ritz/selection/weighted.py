@@ -60,7 +60,8 @@ def weighted_lstsq(A: Any, b: Any, rows: Any = None, weights: Any = None) -> Wei
     Notes
     -----
     By a QR factorisation of W^½ A_S in double precision, and an SVD of its R. Below full rank x has
-    the least norm in the units that scale columns to about norm one. O(s n²) flops.
+    the least norm in the units that scale columns to about norm one. O(s n²) flops; Ctrl-C waits
+    for the end of either factorisation.
     """
     begin = time.perf_counter()
     a, framework = matrix(A)

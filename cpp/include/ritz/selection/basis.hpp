@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "ritz/core/error.hpp"
-#include "ritz/core/threads.hpp"
 #include "ritz/core/view.hpp"
-#include "ritz/dense/qr.hpp"
 #include "ritz/dense/small_matrix.hpp"
+#include "ritz/selection/watch.hpp"
 #include "ritz/space/kernel_table.hpp"
 
 namespace ritz::selection {
@@ -26,10 +25,9 @@ inline constexpr Index kPiece = 512;
 /// use(first, count) for all pieces of m rows, on all threads where m × `width` elements warrant
 /// it.
 template <class Use>
-void for_each_piece(Index m, Index width, const Use& use) {
-  threads::for_each_part((m + kPiece - 1) / kPiece, m * std::max<Index>(width, 1), [&](Index part) {
-    use(part * kPiece, std::min(kPiece, m - part * kPiece));
-  });
+void for_each_piece(Index m, Index width, Look look, const Use& use) {
+  for_each_part((m + kPiece - 1) / kPiece, m * std::max<Index>(width, 1), look,
+                [&](Index part) { use(part * kPiece, std::min(kPiece, m - part * kPiece)); });
 }
 
 inline std::size_t at(Index i) { return static_cast<std::size_t>(i); }
@@ -48,14 +46,14 @@ double magnitude(T a) {
 /// later decision depends on the units of a column. Throws InvalidArgument if A, called `name`, has
 /// an element that is not finite.
 template <Field T>
-std::vector<double> column_scales(MatrixView<const T> A, const char* name = "A") {
+std::vector<double> column_scales(MatrixView<const T> A, Look look = {}, const char* name = "A") {
   const Index m = A.rows, n = A.cols, pieces = (m + kPiece - 1) / kPiece;
   SmallMatrix<double> partial(n, pieces);
   std::vector<double> largest(at(n)), scales(at(n), 1.0);
   const auto reduce = [&](const auto& add) {
     std::fill(partial.data.begin(), partial.data.end(), 0.0);
     const bool by_rows = std::abs(A.col_stride) < std::abs(A.row_stride);
-    for_each_piece(m, n, [&](Index first, Index count) {
+    for_each_piece(m, n, look, [&](Index first, Index count) {
       double* to = &partial.data[at(first / kPiece * n)];
       if (by_rows) {
         for (Index i = first; i < first + count; ++i) {
@@ -121,7 +119,7 @@ namespace detail {
 /// Q (m × n) becomes orthonormal in its first min(m, n) columns; returns R. Panels of rows are
 /// factored on their own, and then their triangles, so that threads share the work.
 template <class W>
-SmallMatrix<W> tall_qr(BlockView<W> Q) {
+SmallMatrix<W> tall_qr(BlockView<W> Q, Look look) {
   const Index m = Q.rows, n = Q.cols;
   const Index height = std::max<Index>(8 * n, 2048), panels = std::max<Index>(m / height, 1);
   const auto panel = [&](Index p) {
@@ -137,9 +135,9 @@ SmallMatrix<W> tall_qr(BlockView<W> Q) {
   const auto triangle = [&](Index p) {
     return BlockView<W>{stack.data.data() + p * n, n, n, stack.rows};
   };
-  threads::for_each_part(panels, m * n, [&](Index p) { dense::qr(panel(p), triangle(p)); });
+  for_each_part(panels, m * n, look, [&](Index p) { dense::qr(panel(p), triangle(p)); });
   dense::qr(stack.view(), R.view());
-  threads::for_each_part(panels, m * n, [&](Index p) {
+  for_each_part(panels, m * n, look, [&](Index p) {
     const BlockView<W> to = panel(p);
     const SmallMatrix<W> copy = [&] {
       SmallMatrix<W> c(to.rows, n);
@@ -153,8 +151,8 @@ SmallMatrix<W> tall_qr(BlockView<W> Q) {
 
 /// Q = Q U for a U of Q.cols × r, in place; the first r columns remain.
 template <class W>
-void rotate(BlockView<W> Q, BlockView<const W> U) {
-  for_each_piece(Q.rows, Q.cols * U.cols, [&](Index first, Index count) {
+void rotate(BlockView<W> Q, BlockView<const W> U, Look look) {
+  for_each_piece(Q.rows, Q.cols * U.cols, look, [&](Index first, Index count) {
     SmallMatrix<W> copy(count, Q.cols);
     for (Index j = 0; j < Q.cols; ++j) std::copy_n(&Q(first, j), count, &copy(0, j));
     dense::multiply<W>(copy.view(), U, {&Q(first, 0), count, U.cols, Q.ld});
@@ -190,21 +188,22 @@ double rank_tolerance(Index m, Index n, double rtol) {
 /// max(m, n) eps. 6 m n² flops, 8 m n² below full rank; memory for m n numbers in double
 /// precision. Throws InvalidArgument for elements that are not finite.
 template <Field T>
-Basis<WideOf<T>> orthonormal_basis(MatrixView<const T> A, double rtol = 0.0,
+Basis<WideOf<T>> orthonormal_basis(MatrixView<const T> A, double rtol = 0.0, Look look = {},
                                    const char* name = "A") {
   using W = WideOf<T>;
   const Index m = A.rows, n = A.cols;
-  Basis<W> basis{m, n, 0, column_scales(A, name), std::vector<W>(at(m * n)), {}};
+  Basis<W> basis{m, n, 0, column_scales(A, look, name), std::vector<W>(at(m * n)), {}};
   const BlockView<W> Q{basis.q.data(), m, n, m};
-  for_each_piece(m, n, [&](Index first, Index count) {
+  for_each_piece(m, n, look, [&](Index first, Index count) {
     copy_rows(A, basis.scales, first, BlockView<W>{Q.data + first, count, n, m});
   });
-  basis.r = detail::tall_qr(Q);
+  basis.r = detail::tall_qr(Q, look);
+  if (look) look();
   SmallMatrix<W> U;
   std::vector<Index> order;
   basis.rank = detail::pivoted_rank(basis.r, rank_tolerance<T>(m, n, rtol), U, order);
   if (basis.rank < basis.r.rows) {
-    detail::rotate<W>({Q.data, m, basis.r.rows, m}, U.view().columns(0, basis.rank));
+    detail::rotate<W>({Q.data, m, basis.r.rows, m}, U.view().columns(0, basis.rank), look);
   }
   basis.q.resize(at(m * basis.rank));
   return basis;
@@ -212,8 +211,8 @@ Basis<WideOf<T>> orthonormal_basis(MatrixView<const T> A, double rtol = 0.0,
 
 /// The basis of an A that must have full column rank, or an error that says so.
 template <Field T>
-Basis<WideOf<T>> full_rank_basis(MatrixView<const T> A, double rtol, const char* why) {
-  auto basis = orthonormal_basis(A, rtol);
+Basis<WideOf<T>> full_rank_basis(MatrixView<const T> A, double rtol, Look look, const char* why) {
+  auto basis = orthonormal_basis(A, rtol, look);
   if (basis.rank < A.cols) {
     throw InvalidArgument("A has numerical rank " + std::to_string(basis.rank) + " with " +
                           std::to_string(A.cols) + " columns; " + why +
@@ -225,8 +224,8 @@ Basis<WideOf<T>> full_rank_basis(MatrixView<const T> A, double rtol, const char*
 
 /// norms[i] = ‖row i of V‖².
 template <class W>
-void row_norms2(BlockView<const W> V, double* norms) {
-  for_each_piece(V.rows, V.cols, [&](Index first, Index count) {
+void row_norms2(BlockView<const W> V, double* norms, Look look = {}) {
+  for_each_piece(V.rows, V.cols, look, [&](Index first, Index count) {
     std::fill_n(norms + first, count, 0.0);
     for (Index j = 0; j < V.cols; ++j) {
       const W* v = V.column(j).data + first;

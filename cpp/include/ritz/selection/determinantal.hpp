@@ -88,13 +88,15 @@ double orthogonalize(const SmallMatrix<W>& E, Index k, W* x) {
 /// the chain, and what is negative by rounding counts as zero. One pass over V a step: 2 m r² flops
 /// altogether; memory for m + r² numbers.
 template <class W>
-double sample_projection_dpp(BlockView<const W> V, Draws& draws, std::span<Index> rows) {
+double sample_projection_dpp(BlockView<const W> V, Draws& draws, std::span<Index> rows,
+                             Look look = {}) {
   const Index m = V.rows, r = V.cols;
   detail::Weights residual(m);
-  row_norms2(V, residual.values.data());
-  for_each_piece(m, 1, [&](Index first, Index count) { residual.sum_piece(first, count); });
+  row_norms2(V, residual.values.data(), look);
+  for_each_piece(m, 1, look, [&](Index first, Index count) { residual.sum_piece(first, count); });
   SmallMatrix<W> E(r, r);
   double log_probability = 0.0;
+  Pace pace(look);
   for (Index t = 0; t < r; ++t) {
     const Index chosen = residual.draw(draws.uniform());
     if (chosen < 0) {
@@ -108,7 +110,7 @@ double sample_projection_dpp(BlockView<const W> V, Draws& draws, std::span<Index
     log_probability += 2.0 * std::log(norm);
     for (Index k = 0; k < r; ++k) e[k] /= norm;
     residual.values[at(chosen)] = 0.0;
-    for_each_piece(m, r, [&](Index first, Index count) {
+    for_each_piece(m, r, look, [&](Index first, Index count) {
       W c[kPiece];
       times_conjugate(V, first, count, e, c);
       double* left = &residual.values[at(first)];
@@ -118,15 +120,16 @@ double sample_projection_dpp(BlockView<const W> V, Draws& draws, std::span<Index
       }
       residual.sum_piece(first, count);
     });
+    pace((m + t) * r);
   }
   return log_probability;
 }
 
 /// The largest |VᴴV − I|.
 template <class W>
-double orthogonality_defect(BlockView<const W> V) {
+double orthogonality_defect(BlockView<const W> V, Look look = {}) {
   SmallMatrix<W> G(V.cols, V.cols);
-  dense::multiply<W>(V, V, G.view(), true);
+  multiply<W>(V, V, G.view(), true, look);
   double worst = 0.0;
   for (Index j = 0; j < V.cols; ++j) {
     for (Index i = 0; i < V.cols; ++i) {
@@ -139,15 +142,17 @@ double orthogonality_defect(BlockView<const W> V) {
 
 /// The smallest eigenvalue of Σ w_i q_iᴴ q_i over rows that may repeat.
 template <class W, class Weight>
-double least_eigenvalue(BlockView<const W> Q, const std::vector<Index>& rows,
-                        const Weight& weight) {
+double least_eigenvalue(BlockView<const W> Q, const std::vector<Index>& rows, const Weight& weight,
+                        Look look = {}) {
   const Index r = Q.cols;
   SmallMatrix<W> part(std::ssize(rows), r), G(r, r);
+  Pace pace(look);
   for (Index i = 0; i < part.rows; ++i) {
     const double root = std::sqrt(weight(rows[at(i)]));
     for (Index k = 0; k < r; ++k) part(i, k) = root * Q(rows[at(i)], k);
+    pace(r);
   }
-  dense::multiply<W>(std::as_const(part).view(), std::as_const(part).view(), G.view(), true);
+  multiply<W>(std::as_const(part).view(), std::as_const(part).view(), G.view(), true, look);
   std::vector<double> values(at(r));
   dense::eigh(G.view(), values);
   return std::max(values[0], 0.0);
@@ -175,31 +180,34 @@ struct DppOutcome {
 /// samples depend on the range alone, and they have as many rows as V has rank. 2 m n² flops to
 /// look at V, 6 m n² for a basis, 2 m n² a sample; memory for m n numbers in double precision.
 template <Field T>
-DppOutcome projection_dpp(MatrixView<const T> V, const DppOptions& opt = {}) {
+DppOutcome projection_dpp(MatrixView<const T> V, const DppOptions& opt = {}, Look look = {}) {
   using W = WideOf<T>;
   const Index m = V.rows, n = V.cols;
   Basis<W> basis{m, n, n, std::vector<double>(at(n), 1.0), std::vector<W>(at(m * n)), {}};
-  copy_rows(V, basis.scales, 0, BlockView<W>{basis.q.data(), m, n, m});
+  for_each_piece(m, n, look, [&](Index first, Index count) {
+    copy_rows(V, basis.scales, first, BlockView<W>{basis.q.data() + first, count, n, m});
+  });
   DppOutcome out;
-  out.defect = orthogonality_defect<W>(basis.Q());
+  out.defect = orthogonality_defect<W>(basis.Q(), look);
   if (!(out.defect <= std::sqrt(std::numeric_limits<double>::epsilon()))) {
-    basis = orthonormal_basis(V, opt.rtol, "V");
+    basis = orthonormal_basis(V, opt.rtol, look, "V");
   }
   const Index r = out.rank = basis.rank;
   out.scores.resize(at(m));
-  row_norms2<W>(basis.Q(), out.scores.data());
+  row_norms2<W>(basis.Q(), out.scores.data(), look);
   for (double& score : out.scores) score = std::min(score, 1.0);
   out.rows.resize(at(opt.repeats * r));
   for (Index k = 0; k < opt.repeats; ++k) {
     Draws draws(opt.seed, Purpose::determinantal, k);
-    out.log_probability.push_back(
-        sample_projection_dpp<W>(basis.Q(), draws, std::span(out.rows).subspan(at(k * r), at(r))));
+    out.log_probability.push_back(sample_projection_dpp<W>(
+        basis.Q(), draws, std::span(out.rows).subspan(at(k * r), at(r)), look));
+    if (look) look();
   }
   const auto weight = [&](Index i) {
     return 1.0 / (static_cast<double>(opt.repeats) * out.scores[at(i)]);
   };
   for (const Index i : out.rows) out.weights.push_back(weight(i));
-  if (r > 0) out.least_eigenvalue = least_eigenvalue<W>(basis.Q(), out.rows, weight);
+  if (r > 0) out.least_eigenvalue = least_eigenvalue<W>(basis.Q(), out.rows, weight, look);
   return out;
 }
 

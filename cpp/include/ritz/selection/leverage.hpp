@@ -23,8 +23,8 @@ struct LeverageOptions {
 
 /// The scores of the rows of a basis, at most one each.
 template <class W>
-void leverage_scores(const Basis<W>& basis, double* scores) {
-  row_norms2(basis.Q(), scores);
+void leverage_scores(const Basis<W>& basis, double* scores, Look look = {}) {
+  row_norms2(basis.Q(), scores, look);
   for (Index i = 0; i < basis.rows; ++i) scores[i] = std::min(scores[i], 1.0);
 }
 
@@ -69,15 +69,17 @@ SmallMatrix<W> sketched_probes(const SmallMatrix<W>& R, Index k, std::uint64_t s
 /// sketch); G adds a relative standard deviation of √(2 / probes), √(1 / probes) for a complex A.
 /// Returns the rank of S A. O(m n probes + sketch n²) flops, with G = I O(m n²).
 template <Field T>
-Index sketched_leverage_scores(MatrixView<const T> A, double* scores, const LeverageOptions& opt) {
+Index sketched_leverage_scores(MatrixView<const T> A, double* scores, const LeverageOptions& opt,
+                               Look look = {}) {
   using W = WideOf<T>;
-  const std::vector<double> scales = column_scales(A);
+  const std::vector<double> scales = column_scales(A, look);
   std::vector<Index> columns;
   const SmallMatrix<W> R = detail::sketched_triangle(A, scales, opt, columns);
+  if (look) look();
   const Index rank = R.rows;
   const SmallMatrix<W> M =
       opt.probes > 0 ? detail::sketched_probes(R, opt.probes, opt.seed) : SmallMatrix<W>();
-  for_each_piece(A.rows, A.cols * std::max(M.cols, rank), [&](Index first, Index count) {
+  for_each_piece(A.rows, A.cols * std::max(M.cols, rank), look, [&](Index first, Index count) {
     SmallMatrix<W> rows(rank, count);  // aᴴ as columns
     for (Index j = 0; j < rank; ++j) {
       const Index c = columns[at(j)];
@@ -103,10 +105,11 @@ Index sketched_leverage_scores(MatrixView<const T> A, double* scores, const Leve
 
 /// The leverage scores of the rows of A, exact or sketched as the options say; returns the rank.
 template <Field T>
-Index leverage_scores(MatrixView<const T> A, double* scores, const LeverageOptions& opt = {}) {
-  if (opt.sketch > 0) return sketched_leverage_scores(A, scores, opt);
-  const auto basis = orthonormal_basis(A, opt.rtol);
-  leverage_scores(basis, scores);
+Index leverage_scores(MatrixView<const T> A, double* scores, const LeverageOptions& opt = {},
+                      Look look = {}) {
+  if (opt.sketch > 0) return sketched_leverage_scores(A, scores, opt, look);
+  const auto basis = orthonormal_basis(A, opt.rtol, look);
+  leverage_scores(basis, scores, look);
   return basis.rank;
 }
 

@@ -5,7 +5,6 @@
 // ℓ2 augmentation. ICML 2024.
 #pragma once
 
-#include "ritz/core/status.hpp"
 #include "ritz/selection/leverage.hpp"
 
 namespace ritz::selection {
@@ -30,7 +29,7 @@ namespace detail {
 
 /// scores[i] = leverage score of row i of diag(w^{1/2 − 1/p}) Q, Q a basis.
 template <class W>
-void scaled_leverage(BlockView<const W> Q, const double* w, double p, double* scores) {
+void scaled_leverage(BlockView<const W> Q, const double* w, double p, double* scores, Look look) {
   const Index m = Q.rows, n = Q.cols;
   // Row scales are powers of the weights, which may lie far apart; the largest is set to one.
   const double power = 0.5 - 1.0 / p;
@@ -42,13 +41,13 @@ void scaled_leverage(BlockView<const W> Q, const double* w, double p, double* sc
   }
   std::vector<W> scaled(at(m * n));
   const BlockView<W> B{scaled.data(), m, n, m};
-  for_each_piece(m, n, [&](Index first, Index count) {
+  for_each_piece(m, n, look, [&](Index first, Index count) {
     for (Index k = 0; k < n; ++k) {
       for (Index i = first; i < first + count; ++i) B(i, k) = Q(i, k) * (factor[at(i)] / largest);
     }
   });
-  tall_qr(B);
-  row_norms2<W>(B, scores);
+  tall_qr(B, look);
+  row_norms2<W>(B, scores, look);
 }
 
 }  // namespace detail
@@ -62,25 +61,31 @@ void scaled_leverage(BlockView<const W> Q, const double* w, double p, double* sc
 /// afar, and the residual tells. 6 m n² flops an iteration.
 template <class W>
 LewisOutcome lewis_weights(const Basis<W>& basis, double p, double* w, const LewisOptions& opt = {},
-                           bool warm = false) {
+                           const Watch& watch = {}, bool warm = false) {
   const Index m = basis.rows;
   LewisOutcome out;
   out.rank = basis.rank;
-  if (!warm) leverage_scores(basis, w);
+  if (!warm) leverage_scores(basis, w, watch.look);
   if (out.rank == 0) return {Status::converged, 0, 0.0, 0};
   const double eta = p < 4.0 ? 0.5 * p : 2.0 * p / (p + 2.0);
   std::vector<double> tau(at(m));
   while (true) {
-    detail::scaled_leverage(basis.Q(), w, p, tau.data());
+    detail::scaled_leverage(basis.Q(), w, p, tau.data(), watch.look);
     out.residual = 0.0;
     for (Index i = 0; i < m; ++i) {
       if (w[i] > 0.0) out.residual = std::max(out.residual, std::abs(tau[at(i)] / w[i] - 1.0));
     }
+    std::optional<Status> stop;
+    if (out.iterations > 0) stop = watch.check(out.iterations, out.residual, w, m);
     if (out.residual <= opt.tol) {
       out.status = Status::converged;
       return out;
     }
     if (out.iterations == opt.max_iterations) return out;
+    if (stop) {
+      out.status = *stop;
+      return out;
+    }
     ++out.iterations;
     for (Index i = 0; i < m; ++i) {
       if (w[i] > 0.0) w[i] *= std::pow(tau[at(i)] / w[i], eta);
@@ -96,16 +101,16 @@ LewisOutcome lewis_weights(const Basis<W>& basis, double p, double* w, const Lew
 /// taken on trust. The bounds for p < 2 sum to n, for p > 2 to n^{p/2} at most.
 template <Field T>
 LewisOutcome sensitivities(MatrixView<const T> A, double p, double* bounds,
-                           const LewisOptions& opt = {}) {
-  const auto basis = orthonormal_basis(A, opt.rtol);
+                           const LewisOptions& opt = {}, Look look = {}) {
+  const auto basis = orthonormal_basis(A, opt.rtol, look);
   const Index m = A.rows;
   std::vector<double> scores(at(m));
-  leverage_scores(basis, scores.data());
+  leverage_scores(basis, scores.data(), look);
   std::copy(scores.begin(), scores.end(), bounds);
   if (p == 2.0 || basis.rank == 0) return {Status::converged, 0, 0.0, basis.rank};
   std::vector<double> w = scores, tau(at(m));
-  const LewisOutcome out = lewis_weights(basis, p, w.data(), opt, true);
-  detail::scaled_leverage(basis.Q(), w.data(), p, tau.data());
+  const LewisOutcome out = lewis_weights(basis, p, w.data(), opt, {.look = look}, true);
+  detail::scaled_leverage(basis.Q(), w.data(), p, tau.data(), look);
   double sum = 0.0, worst = 0.0;
   for (Index i = 0; i < m; ++i) {
     sum += w[at(i)];

@@ -8,7 +8,6 @@
 
 #include <numeric>
 
-#include "ritz/core/status.hpp"
 #include "ritz/selection/determinantal.hpp"
 #include "ritz/selection/leverage.hpp"
 
@@ -109,29 +108,37 @@ class Remaining {
 /// Removes rows one at a time, each with probability ∝ `share`, while more than 2r remain: a row
 /// chosen at random is taken with that probability itself, more than every other one. O(r²) a row.
 template <class W>
-void remove_by_rejection(Remaining<W>& S, Index size, Index r, Draws& draws) {
+void remove_by_rejection(Remaining<W>& S, Index size, Index r, Draws& draws, Look look) {
+  Pace pace(look);
   Index refreshed = S.size();
   while (S.size() > std::max(size, 2 * r)) {
     const Index place = draws.below(S.size());
     const double left = S.share(S.rows[at(place)]);
     if (draws.uniform() < left) S.remove(place, left);
+    pace(r * r);
     if (2 * S.size() <= refreshed) {
       S.refresh();
       refreshed = S.size();
+      if (look) look();
     }
   }
 }
 
 /// Likewise for the last rows, with the shares of all of them at hand. O(r²) a row.
 template <class W>
-void remove_by_shares(Remaining<W>& S, Index size, Index r, Draws& draws) {
+void remove_by_shares(Remaining<W>& S, Index size, Index r, Draws& draws, Look look) {
+  Pace pace(look);
   std::vector<double> shares;
   Index refreshed = std::numeric_limits<Index>::max();
   while (S.size() > size) {
+    pace((S.size() + r) * r);
     if (2 * (S.size() - r) <= refreshed) {
       S.refresh();
       shares.clear();
-      for (const Index i : S.rows) shares.push_back(S.share(i));
+      for (const Index i : S.rows) {
+        shares.push_back(S.share(i));
+        pace(r * r);
+      }
       refreshed = S.size() - r;
     }
     double left = draws.uniform() * std::accumulate(shares.begin(), shares.end(), 0.0);
@@ -164,16 +171,16 @@ void remove_by_shares(Remaining<W>& S, Index size, Index r, Draws& draws) {
 /// O(m n²) flops.
 template <class W>
 std::vector<Index> sample_volume(BlockView<const W> Q, Index size, std::uint64_t seed,
-                                 Index round = 0) {
+                                 Index round = 0, Look look = {}) {
   std::vector<Index> rows(at(Q.cols));
   if (size == Q.cols) {
     Draws draws(seed, Purpose::determinantal, round);
-    sample_projection_dpp(Q, draws, rows);
+    sample_projection_dpp<W>(Q, draws, rows, look);
   } else {
     Draws draws(seed, Purpose::reverse, round);
     detail::Remaining<W> S(Q);
-    detail::remove_by_rejection(S, size, Q.cols, draws);
-    detail::remove_by_shares(S, size, Q.cols, draws);
+    detail::remove_by_rejection(S, size, Q.cols, draws, look);
+    detail::remove_by_shares(S, size, Q.cols, draws, look);
     rows = std::move(S.rows);
   }
   std::sort(rows.begin(), rows.end());
@@ -183,15 +190,21 @@ std::vector<Index> sample_volume(BlockView<const W> Q, Index size, std::uint64_t
 /// n rows by a projection DPP, and then s − n independent ones with probabilities ℓ_i / n.
 template <class W>
 std::vector<Index> sample_leveraged_volume(BlockView<const W> Q, const std::vector<double>& scores,
-                                           Index size, std::uint64_t seed, Index round = 0) {
+                                           Index size, std::uint64_t seed, Index round = 0,
+                                           Look look = {}) {
   std::vector<Index> rows(at(Q.cols));
   Draws draws(seed, Purpose::determinantal, round);
-  sample_projection_dpp(Q, draws, rows);
+  sample_projection_dpp<W>(Q, draws, rows, look);
   detail::Weights weights(Q.rows);
   weights.values = scores;
-  for_each_piece(Q.rows, 1, [&](Index first, Index count) { weights.sum_piece(first, count); });
+  for_each_piece(Q.rows, 1, look,
+                 [&](Index first, Index count) { weights.sum_piece(first, count); });
   Draws independent(seed, Purpose::independent, round);
-  while (std::ssize(rows) < size) rows.push_back(weights.draw(independent.uniform()));
+  Pace pace(look);
+  while (std::ssize(rows) < size) {
+    rows.push_back(weights.draw(independent.uniform()));
+    pace(kPiece + Q.rows / kPiece);
+  }
   return rows;
 }
 
@@ -201,9 +214,10 @@ std::vector<Index> sample_leveraged_volume(BlockView<const W> Q, const std::vect
 /// conditioned and its least squares no longer exactly unbiased; `max_iterations` if no draw has
 /// reached it, with the best one. O(m n²) flops a draw; memory for m n numbers in double precision.
 template <Field T>
-VolumeOutcome volume_sampling(MatrixView<const T> A, const VolumeOptions& opt = {}) {
+VolumeOutcome volume_sampling(MatrixView<const T> A, const VolumeOptions& opt = {},
+                              Look look = {}) {
   using W = WideOf<T>;
-  const auto basis = full_rank_basis(A, opt.rtol, "volume sampling");
+  const auto basis = full_rank_basis(A, opt.rtol, look, "volume sampling");
   const Index m = A.rows, n = A.cols, s = opt.size > 0 ? opt.size : n;
   const bool reverse = opt.method == VolumeMethod::reverse;
   if (s < n || (reverse && s > m)) {
@@ -212,7 +226,7 @@ VolumeOutcome volume_sampling(MatrixView<const T> A, const VolumeOptions& opt = 
   }
   VolumeOutcome out;
   out.scores.resize(at(m));
-  leverage_scores(basis, out.scores.data());
+  leverage_scores(basis, out.scores.data(), look);
   const auto weight = [&](Index i) {
     const double score = out.scores[at(i)];
     if (!reverse) return static_cast<double>(n) / (static_cast<double>(s) * score);
@@ -224,9 +238,11 @@ VolumeOutcome volume_sampling(MatrixView<const T> A, const VolumeOptions& opt = 
   out.least_eigenvalue = -1.0;
   while (out.status != Status::converged && out.draws < std::max<Index>(opt.max_draws, 1)) {
     const Index round = out.draws++;
-    auto rows = reverse ? sample_volume<W>(basis.Q(), s, opt.seed, round)
-                        : sample_leveraged_volume<W>(basis.Q(), out.scores, s, opt.seed, round);
-    const double least = least_eigenvalue<W>(basis.Q(), rows, weight);
+    auto rows = reverse
+                    ? sample_volume<W>(basis.Q(), s, opt.seed, round, look)
+                    : sample_leveraged_volume<W>(basis.Q(), out.scores, s, opt.seed, round, look);
+    const double least = least_eigenvalue<W>(basis.Q(), rows, weight, look);
+    if (look) look();
     if (least >= opt.least_eigenvalue) out.status = Status::converged;
     if (least > out.least_eigenvalue) {
       out.least_eigenvalue = least;

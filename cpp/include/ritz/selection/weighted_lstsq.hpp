@@ -19,7 +19,7 @@ struct WeightedSolution {
 /// max(s, n) eps, times the largest count as zero. O(s n²) flops.
 template <Field T>
 WeightedSolution weighted_lstsq(MatrixView<const T> A, MatrixView<const T> B, const double* weights,
-                                MatrixView<T> X, double rtol = 0.0) {
+                                MatrixView<T> X, double rtol = 0.0, Look look = {}) {
   using W = WideOf<T>;
   const Index s = A.rows, n = A.cols, k = B.cols, p = std::min(s, n);
   SmallMatrix<W> M(s, n), Y(s, k);
@@ -28,19 +28,20 @@ WeightedSolution weighted_lstsq(MatrixView<const T> A, MatrixView<const T> B, co
   std::vector<double> root(at(s));
   for (Index i = 0; i < s; ++i)
     root[at(i)] = heaviest > 0.0 ? std::sqrt(weights[i] / heaviest) : 0.0;
-  const std::vector<double> first = column_scales(A);
+  const std::vector<double> first = column_scales(A, look);
   copy_rows(A, first, 0, M.view());
   for (Index i = 0; i < s; ++i) {
     for (Index j = 0; j < n; ++j) M(i, j) *= root[at(i)];
     for (Index j = 0; j < k; ++j) Y(i, j) = static_cast<W>(B(i, j)) * root[at(i)];
   }
   // Columns of √W A may have become of very different lengths by the weights.
-  const auto scales = column_scales(MatrixView<const W>(std::as_const(M).view()));
+  const auto scales = column_scales(MatrixView<const W>(std::as_const(M).view()), look);
   for (Index j = 0; j < n; ++j) {
     for (Index i = 0; i < s; ++i) M(i, j) *= scales[at(j)];
   }
   SmallMatrix<W> Q = M, R(p, n), U(p, p), V(n, p);
   dense::qr(Q.view(), R.view());
+  if (look) look();
   std::vector<double> sigma(at(p));
   dense::svd<W>(std::as_const(R).view(), U.view(), sigma, V.view());
   WeightedSolution out;
