@@ -60,7 +60,7 @@ class KernelRidge:
         self.dimension = effective(log_mu)
         self.b = np.sin(5.0 * points.sum(axis=1)) + 0.1 * rng.standard_normal(n)
 
-    def preconditioned(self) -> Any:
+    def preconditioned(self, rank: int | None = None) -> Any:
         """Solve with a preconditioner that is made here, so that its cost counts."""
-        M = ritz.precond.nystrom(self.A, self.mu, seed=1)
+        M = ritz.precond.nystrom(self.A, self.mu, rank=rank, seed=1)
         return ritz.cg(self.A + self.mu, self.b, M=M, rtol=1e-8, maxiter=20_000)

@@ -100,16 +100,21 @@ void bind(py::module_& m) {
              s.apply_adjoint_matrix(A, Y);
              return y;
            })
-      .def("submatrix", [](const S& s, Index i, Index j, Index rows, Index cols) {
-        if (i < 0 || j < 0 || rows < 0 || cols < 0 || i + rows > s.rows() || j + cols > s.cols()) {
-          throw py::index_error("the part is not inside the sketch");
-        }
-        Array y = new_block<T>(rows, cols);
-        const auto Y = matrix<T>(y);
-        const py::gil_scoped_release nogil;
-        s.submatrix(i, j, Y);
-        return y;
-      });
+      .def(
+          "submatrix",
+          [](const S& s, Index i, Index j, Index rows, Index cols, const py::object& out) {
+            if (i < 0 || j < 0 || rows < 0 || cols < 0 || i + rows > s.rows() ||
+                j + cols > s.cols()) {
+              throw py::index_error("the part is not inside the sketch");
+            }
+            Array y = out.is_none() ? new_block<T>(rows, cols) : out.cast<Array>();
+            const auto Y = matrix<T>(y);
+            const py::gil_scoped_release nogil;
+            s.submatrix(i, j, Y);
+            return y;
+          },
+          py::arg("i"), py::arg("j"), py::arg("rows"), py::arg("cols"),
+          py::arg("out") = py::none());
   const auto sparse = [&]<std::signed_integral I>(I, const char* csr, const char* csc) {
     using Indices = py::array_t<I, py::array::c_style>;
     using Values = py::array_t<T, py::array::c_style>;

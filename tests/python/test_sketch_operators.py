@@ -228,6 +228,16 @@ def test_misuse_names_the_argument(A):
         S.submatrix(slice(0, 4, 2), slice(0, 1))
     with pytest.raises(ValueError, match="cols is 3"):
         S.submatrix(slice(0, 4), 3)
+    out = np.zeros((4, 5), S.dtype)
+    assert S.submatrix(slice(1, 5), slice(2, 7), out=out) is out
+    np.testing.assert_array_equal(out, S.submatrix(slice(1, 5), slice(2, 7)))
+    by_columns = np.zeros((9, 4), S.dtype)[::2].T[:, :5]
+    S.submatrix(slice(1, 5), slice(2, 7), out=by_columns)
+    np.testing.assert_array_equal(by_columns, out)
+    with pytest.raises(ValueError, match="out has shape"):
+        S.submatrix(slice(0, 4), slice(0, 4), out=out)
+    with pytest.raises(TypeError, match="of dtype"):
+        S.submatrix(slice(1, 5), slice(2, 7), out=out.astype(np.int64))
     with pytest.raises(TypeError, match="float16"):
         S @ A.astype(np.float16)
 

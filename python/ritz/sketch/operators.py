@@ -192,8 +192,18 @@ class SketchOperator(LinearOperator):
         y = apply(*shape, node.indptr, node.indices, values)
         return y if node.framework is None else node.framework.from_numpy(y)
 
-    def submatrix(self, rows: slice, cols: slice) -> npt.NDArray[Any]:
-        """Return S[rows, cols] as a NumPy array, made without the rest of S; steps must be 1."""
+    def submatrix(
+        self, rows: slice, cols: slice, *, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        """Return S[rows, cols] as a NumPy array, made without the rest of S.
+
+        Parameters
+        ----------
+        rows, cols : slice
+            With step 1.
+        out : ndarray, optional
+            Written and returned instead of a new array: of the part's shape and the sketch's dtype.
+        """
         parts = []
         for part, size, name in ((rows, self.shape[0], "rows"), (cols, self.shape[1], "cols")):
             if not isinstance(part, slice) or part.step not in (None, 1):
@@ -201,7 +211,14 @@ class SketchOperator(LinearOperator):
             start, stop, _ = part.indices(size)
             parts.append((start, max(stop - start, 0)))
         (i, height), (j, width) = parts
-        part_of_s: npt.NDArray[Any] = self._core(self.dtype).submatrix(i, j, height, width)
+        if out is not None:
+            if not isinstance(out, np.ndarray) or out.dtype != self.dtype:
+                raise TypeError(f"out is {out!r:.60}; pass a NumPy array of dtype {self.dtype}")
+            if out.shape != (height, width) or not out.flags.writeable:
+                raise ValueError(
+                    f"out has shape {out.shape}; pass a writeable array of shape {(height, width)}"
+                )
+        part_of_s: npt.NDArray[Any] = self._core(self.dtype).submatrix(i, j, height, width, out)
         return part_of_s
 
     def to_dense(self) -> Any:
