@@ -148,12 +148,15 @@ test-python: test-environment
 # The installed library as another project meets it: through find_package, from its own folder.
 test-examples: test-environment doctest-header
 	@cmake --install build/editable --component library --prefix build/prefix >/dev/null
-	@for project in tests/consume examples/embed_cpp examples/embed_c; do \
+	@nvcc=$$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' build/editable/CMakeCache.txt); \
+	for project in tests/consume examples/embed_cpp examples/embed_c $${nvcc:+examples/cuda_operator}; do \
 	  name=$$(basename $$project); \
 	  cmake -S $$project -B build/consume/$$name -G Ninja --log-level=WARNING \
-	    -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=$(CURDIR)/build/prefix >/dev/null; \
+	    -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=$(CURDIR)/build/prefix \
+	    $${nvcc:+-DCMAKE_CUDA_COMPILER="$$nvcc"} >/dev/null 2>&1; \
 	  cmake --build build/consume/$$name -- --quiet; \
-	  echo "$$name:"; build/consume/$$name/$$name; \
+	  echo "$$name:"; RITZ_CUDA_LIBRARY=$(CURDIR)/build/prefix/lib/libritz_cuda.so \
+	    build/consume/$$name/$$name; \
 	done
 	@for script in examples/*.py; do echo "$$script:"; python $$script; done
 

@@ -14,6 +14,8 @@ from ritz.frameworks import Framework
 __all__ = ["CudaArrays", "framework_on_device", "on_device"]
 
 _DLPACK_CUDA = 2
+# What the interface calls the stream that CUDA itself calls 0.
+_DEFAULT_STREAM = 1
 
 
 class CudaArrays(Framework):
@@ -26,7 +28,8 @@ class CudaArrays(Framework):
     def stream(self, array: Any, device: int) -> int:
         """Return the stream that the caller works on."""
         interface = getattr(array, "__cuda_array_interface__", None) or {}
-        return int(interface.get("stream") or 0)
+        stream = int(interface.get("stream") or 0)
+        return 0 if stream == _DEFAULT_STREAM else stream
 
     def allocator(
         self, device: int, stream: int
