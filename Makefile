@@ -148,7 +148,8 @@ test-python: test-environment
 # The installed library as another project meets it: through find_package, from its own folder.
 test-examples: test-environment doctest-header
 	@cmake --install build/editable --component library --prefix build/prefix >/dev/null
-	@nvcc=$$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' build/editable/CMakeCache.txt); \
+	@nvcc=$$(sed -n 's/^set(CMAKE_CUDA_COMPILER "\(.*\)")/\1/p' \
+	  build/editable/CMakeFiles/*/CMakeCUDACompiler.cmake 2>/dev/null || true); \
 	for project in tests/consume examples/embed_cpp examples/embed_c $${nvcc:+examples/cuda_operator}; do \
 	  name=$$(basename $$project); \
 	  cmake -S $$project -B build/consume/$$name -G Ninja --log-level=WARNING \
