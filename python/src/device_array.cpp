@@ -172,6 +172,9 @@ DeviceArray take_array(const py::object& array, const std::string& name,
                      ": move it there");
   }
   if (!d.contiguous) refuse(name, "has gaps between its elements: pass a contiguous copy");
+  if (reinterpret_cast<std::uintptr_t>(d.data) % std::stoul(d.type.substr(2)) != 0) {
+    refuse(name, "does not start at a multiple of its elements' size: pass a copy");
+  }
   Index size = 1;
   for (const Index k : d.shape) size *= k;
   return {d.data, size, std::move(d.type), queue, std::move(d.owner)};

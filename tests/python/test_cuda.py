@@ -213,6 +213,10 @@ def test_what_is_wrong_is_named():
         ritz.cg(A, on(b.astype(np.float32)))
     with pytest.raises(TypeError, match="gaps"):
         ritz.cg(A, Foreign(b, strides=(16,)))
+    array = Foreign(b)
+    start, _ = array.__cuda_array_interface__["data"]
+    with pytest.raises(TypeError, match="does not start at a multiple"):
+        ritz.cg(A, Foreign(b, data=(start + 4, False)))
     address = b.__array_interface__["data"][0]
     with pytest.raises(TypeError, match="its address is the host's"):
         ritz.cg(A, Foreign(b, data=(address, False)))
@@ -304,7 +308,7 @@ def test_memory_comes_from_the_framework(monkeypatch):
     large = ritz.cuda.asarray(np.ones(n), stream=stream)
     with pytest.raises(ritz.cuda.DeviceOutOfMemory):
         ritz.gmres(ritz.diagonal(np.ones(n)), large)
-    del x, result
+    del x, result, large
     gc.collect()
     assert not held
 
