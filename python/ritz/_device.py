@@ -31,7 +31,7 @@ class DeviceProblem:
     ) -> None:
         m, n = A.shape
         self.framework = framework_on_device(b)
-        _, device, kind, shape = _core.describe_array(b, "b")
+        device, kind, shape = _core.describe_array(b, "b")
         if device < 0:
             raise TypeError("b says that it is in device memory, but its address is the host's")
         if tuple(shape) not in ((m,), (m, 1)):

@@ -78,15 +78,7 @@ void bind_operators(py::module_& m) {
       .def_static("block",
                   [](std::vector<Index> heights, std::vector<Index> widths,
                      const std::vector<std::tuple<Index, Index, N>>& parts) {
-                    std::vector<typename Block<S, Any>::Entry> entries;
-                    bool calls_python = false;
-                    for (const auto& [i, j, node] : parts) {
-                      entries.push_back({i, j, node.op});
-                      calls_python |= node.calls_python;
-                    }
-                    return N{Any(Block<S, Any>(S{}, std::move(heights), std::move(widths),
-                                               std::move(entries))),
-                             calls_python};
+                    return block_of<T, S>({}, std::move(heights), std::move(widths), parts);
                   })
       .def("apply",
            [](const N& a, const Array& x) {

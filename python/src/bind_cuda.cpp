@@ -1,6 +1,5 @@
 // The linear solvers over vectors in device memory, and the operators that they are given.
-#include <map>
-
+#include "bind_linear.hpp"
 #include "bind_methods.hpp"
 #include "device_array.hpp"
 #include "monitor.hpp"
@@ -116,39 +115,7 @@ using DeviceNode = Node<T, CudaSpace<T>>;
 
 template <Field T>
 DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, Index n) {
-  auto memory = queue->allocate(static_cast<std::size_t>(n) * sizeof(T));
-  void* data = memory.get();
-  return {data, n, type_string<T>(), queue, std::move(memory)};
-}
-
-template <Field T>
-using DeviceRequest = typename compiled::RequestOf<CudaSpace<T>, KrylovMethods>::Type;
-
-template <Field T>
-struct DeviceMethod {
-  DeviceRequest<T> (*request)(const py::dict& options, AnyWorkspace& workspace);
-  AnyWorkspace (*workspace)();
-};
-
-template <Field T>
-const DeviceMethod<T>& device_method(const std::string& name) {
-  static const auto table = []<class... Methods>(std::tuple<Methods...>*) {
-    using S = CudaSpace<T>;
-    return std::map<std::string, DeviceMethod<T>>{
-        {std::string(Methods::kName),
-         {[](const py::dict& options, AnyWorkspace& any) -> DeviceRequest<T> {
-            using W = typename Methods::template Workspace<S>;
-            return compiled::Request<Methods, S>{read_options<typename Methods::Options>(options),
-                                                 *static_cast<W*>(any.workspace.get())};
-          },
-          [] {
-            return make_workspace(std::string(Methods::kName),
-                                  std::make_shared<typename Methods::template Workspace<S>>());
-          }}}...};
-  }(static_cast<KrylovMethods*>(nullptr));
-  const auto found = table.find(name);
-  if (found == table.end()) throw py::value_error("there is no method " + name);
-  return found->second;
+  return python::new_array(queue, type_string<T>(), sizeof(T), n);
 }
 
 /// Watches a run whose vectors the host does not see.
@@ -266,7 +233,7 @@ class DeviceCore {
       check_size("x0", from.size, x.size);
       s.copy(VectorView<const T>(view_of<T>(from)), view_of<T>(x));
     }
-    AnyWorkspace memory = workspace.is_none() ? device_method<T>(method).workspace()
+    AnyWorkspace memory = workspace.is_none() ? linear_method<S>(method).workspace()
                                               : workspace.cast<AnyWorkspace&>();
     if (memory.method != method) {
       throw py::value_error("workspace was made for " + memory.method + "; make one for " + method);
@@ -280,7 +247,7 @@ class DeviceCore {
     watch.check_every = calls_python ? 1 : 10;
     const auto run =
         compiled::begin<S>(s, A, M ? &*M : nullptr, VectorView<const T>(view_of<T>(b)),
-                           view_of<T>(x), device_method<T>(method).request(options, memory), watch);
+                           view_of<T>(x), linear_method<S>(method).request(options, memory), watch);
     {
       const py::gil_scoped_release release;
       while (run->next()) {
@@ -347,15 +314,7 @@ void bind_core(py::module_& m, const char* name) {
       .def("block",
            [](const Core& c, std::vector<Index> heights, std::vector<Index> widths,
               const std::vector<std::tuple<Index, Index, N>>& parts) {
-             std::vector<typename Block<S, Any>::Entry> entries;
-             bool calls_python = false;
-             for (const auto& [i, j, part] : parts) {
-               entries.push_back({i, j, part.op});
-               calls_python |= part.calls_python;
-             }
-             return N{Any(Block<S, Any>(c.space(), std::move(heights), std::move(widths),
-                                        std::move(entries))),
-                      calls_python, c.space()};
+             return block_of<T, S>(c.space(), std::move(heights), std::move(widths), parts);
            })
       .def("use_allocator", &Core::use_allocator)
       .def("solve", &Core::solve)
@@ -371,10 +330,6 @@ void bind_core(py::module_& m, const char* name) {
                                     dtype_name<T>() + ": cast it");
              }
              return a;
-           })
-      .def("workspace",
-           [](const Core&, const std::string& method) {
-             return device_method<T>(method).workspace();
            })
       .def_property_readonly("waits", [](const Core& c) { return c.queue()->waits(); })
       .def_property_readonly("bytes_in_use",

@@ -12,35 +12,37 @@
 
 namespace ritz::python {
 
-template <Field T>
-using LinearRequest = typename compiled::RequestOf<HostSpace<T>, KrylovMethods>::Type;
+template <Space S>
+using LinearRequest = typename compiled::RequestOf<S, KrylovMethods>::Type;
 
 /// What Python names a method by.
-template <Field T>
+template <Space S>
 struct LinearMethod {
-  LinearRequest<T> (*request)(const py::dict& options, AnyWorkspace& workspace);
-  AnyWorkspace (*workspace)(Index rows, Index cols, const py::dict& options, bool reserve);
+  LinearRequest<S> (*request)(const py::dict& options, AnyWorkspace& workspace);
+  AnyWorkspace (*workspace)();
+  void (*reserve)(AnyWorkspace& workspace, S& space, Index rows, Index cols,
+                  const py::dict& options);
 };
 
-template <Field T>
-const LinearMethod<T>& linear_method(const std::string& name) {
+template <Space S>
+const LinearMethod<S>& linear_method(const std::string& name) {
   static const auto table = []<class... Methods>(std::tuple<Methods...>*) {
-    using S = HostSpace<T>;
-    return std::map<std::string, LinearMethod<T>>{
+    return std::map<std::string, LinearMethod<S>>{
         {std::string(Methods::kName),
-         {[](const py::dict& options, AnyWorkspace& any) -> LinearRequest<T> {
+         {[](const py::dict& options, AnyWorkspace& any) -> LinearRequest<S> {
             using W = typename Methods::template Workspace<S>;
             return compiled::Request<Methods, S>{read_options<typename Methods::Options>(options),
                                                  *static_cast<W*>(any.workspace.get())};
           },
-          [](Index rows, Index cols, const py::dict& options, bool reserve) {
-            auto ws = std::make_shared<typename Methods::template Workspace<S>>();
-            if (reserve) {
-              S space;
-              ws->prepare(space, rows, cols, read_options<typename Methods::Options>(options),
+          [] {
+            return make_workspace(std::string(Methods::kName),
+                                  std::make_shared<typename Methods::template Workspace<S>>());
+          },
+          [](AnyWorkspace& any, S& space, Index rows, Index cols, const py::dict& options) {
+            using W = typename Methods::template Workspace<S>;
+            static_cast<W*>(any.workspace.get())
+                ->prepare(space, rows, cols, read_options<typename Methods::Options>(options),
                           true);
-            }
-            return make_workspace(std::string(Methods::kName), std::move(ws));
           }}}...};
   }(static_cast<KrylovMethods*>(nullptr));
   const auto found = table.find(name);
@@ -63,7 +65,7 @@ class LinearSolve {
         calls_python_(a.cast<const Node<T>&>().calls_python),
         b_(std::move(b)),
         x_(std::move(x)),
-        workspace_(workspace.is_none() ? linear_method<T>(method).workspace(0, 0, options, false)
+        workspace_(workspace.is_none() ? linear_method<HostSpace<T>>(method).workspace()
                                        : workspace.cast<AnyWorkspace&>()),
         monitor_(monitor.cast<PythonMonitor&>()),
         observer_(monitor_, false) {
@@ -82,9 +84,10 @@ class LinearSolve {
         keep_wide(wide.cast<py::tuple>(), options.contains("warm_start"));
       }
     }
-    run_ = compiled::begin<HostSpace<T>>(space_, A_, M_, const_view<T>(b_), view(x_),
-                                         linear_method<T>(method).request(options, workspace_),
-                                         watch(monitor_, observer_));
+    run_ = compiled::begin<HostSpace<T>>(
+        space_, A_, M_, const_view<T>(b_), view(x_),
+        linear_method<HostSpace<T>>(method).request(options, workspace_),
+        watch(monitor_, observer_));
     if (accumulate_) run_->accumulate_with(accumulate_);
   }
 
@@ -286,7 +289,11 @@ void bind_linear(py::module_& m) {
 
   m.def("linear_workspace",
         [](const std::string& method, Index rows, Index cols, const py::dict& options) {
-          return linear_method<T>(method).workspace(rows, cols, options, true);
+          const auto& entry = linear_method<HostSpace<T>>(method);
+          AnyWorkspace workspace = entry.workspace();
+          HostSpace<T> space;
+          entry.reserve(workspace, space, rows, cols, options);
+          return workspace;
         });
 }
 

@@ -180,9 +180,11 @@ DeviceArray take_array(const py::object& array, const std::string& name,
   return {d.data, size, std::move(d.type), queue, std::move(d.owner)};
 }
 
-py::tuple describe_array(const py::object& array, const std::string& name) {
-  const Described d = describe(array, name, nullptr);
-  return py::make_tuple(reinterpret_cast<std::uintptr_t>(d.data), d.device, d.type, d.shape);
+DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, std::string type,
+                      std::size_t size, Index n) {
+  auto memory = queue->allocate(static_cast<std::size_t>(n) * size);
+  void* data = memory.get();
+  return {data, n, std::move(type), queue, std::move(memory)};
 }
 
 void bind_device(py::module_ m) {
@@ -236,14 +238,15 @@ void bind_device(py::module_ m) {
 
   m.def("empty_array", [](const py::dtype& dtype, Index n, std::int32_t device,
                           std::uintptr_t stream) {
-    auto queue = device::DeviceQueue::of(device, reinterpret_cast<void*>(stream));
-    const auto bytes = static_cast<std::size_t>(n * dtype.itemsize());
-    auto memory = queue->allocate((bytes + 7) / 8 * 8);
     const std::string type = std::string("<") + dtype.kind() + std::to_string(dtype.itemsize());
-    void* data = memory.get();
-    return DeviceArray{data, n, type, std::move(queue), std::move(memory)};
+    return new_array(device::DeviceQueue::of(device, reinterpret_cast<void*>(stream)), type,
+                     static_cast<std::size_t>(dtype.itemsize()), n);
   });
-  m.def("describe_array", &describe_array);
+  // (device, dtype, shape) of an array of any framework.
+  m.def("describe_array", [](const py::object& array, const std::string& name) {
+    const Described d = describe(array, name, nullptr);
+    return py::make_tuple(d.device, d.type, d.shape);
+  });
   m.def("devices", [] {
     const device::Backend& backend = device::backend();
     std::int32_t count = 0;

@@ -33,13 +33,14 @@ const char* type_string() {
   return "<c16";
 }
 
+/// A new vector of `n` elements of `size` bytes.
+DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, std::string type,
+                      std::size_t size, Index n);
+
 /// A vector of another framework, without a copy; `name` is what messages call it. Raises for
 /// memory of the host or of another device than the queue's, and for gaps between elements.
 DeviceArray take_array(const py::object& array, const std::string& name,
                        const std::shared_ptr<device::DeviceQueue>& queue);
-
-/// (address, device, dtype string, shape) of an array of any framework in device memory.
-py::tuple describe_array(const py::object& array, const std::string& name);
 
 template <Field T>
 VectorView<T> view_of(const DeviceArray& a) {

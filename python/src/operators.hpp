@@ -102,6 +102,21 @@ struct Node {
   S space{};
 };
 
+/// Operators in the places (i, j) of a grid.
+template <class T, class S>
+Node<T, S> block_of(const S& space, std::vector<Index> heights, std::vector<Index> widths,
+                    const std::vector<std::tuple<Index, Index, Node<T, S>>>& parts) {
+  using Any = AnyOperator<T>;
+  std::vector<typename Block<S, Any>::Entry> entries;
+  bool calls_python = false;
+  for (const auto& [i, j, part] : parts) {
+    entries.push_back({i, j, part.op});
+    calls_python |= part.calls_python;
+  }
+  return {Any(Block<S, Any>(space, std::move(heights), std::move(widths), std::move(entries))),
+          calls_python, space};
+}
+
 /// Binds what makes new operators of others, and what tells about one.
 template <class T, class S>
 void bind_algebra(py::class_<Node<T, S>>& node) {
