@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_eigsh_returns_what_scipys_does(form: str, options: dict[str, Any]) -> N
     A = hermitian()
     given = {"sparse": A, "dense": A.toarray(), "operator": spla.aslinearoperator(A)}[form]
     w, V = drop_in.eigsh(given, **options)
-    expected = np.sort(spla.eigsh(A, **options)[0])
+    expected = np.sort(spla.eigsh(A, v0=np.ones(60), **options)[0])
     np.testing.assert_allclose(w, expected, rtol=1e-10)
     assert np.all(np.diff(w) >= 0)
     assert np.linalg.norm(A @ V - V * w) <= 1e-10 * np.abs(w).max()
@@ -59,7 +60,9 @@ def test_eigsh_generalised_factorises_as_scipys() -> None:
     A, M = hermitian(), sp.csr_array(sp.diags_array(np.linspace(1.0, 2.0, 60)))
     for options in ({"k": 3}, {"k": 3, "sigma": 4.1}):
         w, V = drop_in.eigsh(A, M=M, **options)
-        np.testing.assert_allclose(w, np.sort(spla.eigsh(A, M=M, **options)[0]), rtol=1e-9)
+        np.testing.assert_allclose(
+            w, np.sort(spla.eigsh(A, M=M, v0=np.ones(60), **options)[0]), rtol=1e-9
+        )
         np.testing.assert_allclose(V.T @ (M @ V), np.eye(3), atol=1e-9)
 
 
@@ -73,22 +76,26 @@ def test_no_convergence_is_scipys_exception() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "badness"),
     [
-        {"k": 5},
-        {"k": 3, "which": "SR"},
-        {"k": 4, "sigma": 3.2},
-        {"k": 4, "which": "LI"},
+        ({"k": 5}, lambda z: -abs(z)),
+        ({"k": 3, "which": "SR"}, lambda z: z.real),
+        ({"k": 4, "sigma": 3.2}, lambda z: abs(z - 3.2)),
+        ({"k": 4, "which": "LI"}, lambda z: -abs(z.imag)),
     ],
 )
-def test_eigs_returns_what_scipys_does(options: dict[str, Any]) -> None:
+def test_eigs_returns_what_scipys_should(
+    options: dict[str, Any], badness: Callable[[Any], Any]
+) -> None:
+    """From some of its random starts ARPACK misses wanted values, so the oracle is dense."""
     A = sp.csr_array(
         symmetric(np.linspace(-1.0, 1.0, 40), seed=1) + 0.3 * rectangular(40, 40, 5.0, seed=2)
     )
     w, V = drop_in.eigs(A, **options)
-    theirs = spla.eigs(A, **options)[0]
+    values = np.linalg.eigvals(A.toarray())
+    wanted = values[np.argsort(badness(values))][: options["k"]]
     key = lambda z: (np.round(z.real, 8), np.round(z.imag, 8))  # noqa: E731
-    np.testing.assert_allclose(sorted(w, key=key), sorted(theirs, key=key), rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(sorted(w, key=key), sorted(wanted, key=key), rtol=1e-8, atol=1e-8)
     assert np.linalg.norm(A @ V - V * w) <= 1e-8 * np.abs(w).max()
     assert w.dtype == V.dtype == np.complex128
 
