@@ -24,7 +24,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
-export CTEST_PARALLEL_LEVEL := 1
+export CTEST_PARALLEL_LEVEL := 2
 unexport PYTHONPATH
 
 # What pyproject.toml requires to build, and the tools that build isolation would fetch.
@@ -143,7 +143,7 @@ test-sanitize: test-environment doctest-header
 	fi
 
 test-python: test-environment
-	python -m pytest -q
+	python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 # The installed library as another project meets it: through find_package, from its own folder.
 test-examples: test-environment doctest-header
