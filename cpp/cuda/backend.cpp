@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -86,7 +87,7 @@ struct Known {
 struct Queue {
   int device = 0;
   cudaStream_t stream = nullptr;
-  cudaEvent_t event = nullptr;
+  cudaEvent_t marks[kMarks] = {};
   Resources resources{};
   // Two halves of pinned memory that uploads go through in turn, each with what last read it.
   char* staging = nullptr;
@@ -103,8 +104,11 @@ struct Queue {
   ~Queue() {
     const Current current(device);
     forget();
-    for (cudaEvent_t e : {event, staged[0], staged[1]}) {
-      if (e != nullptr) cudaEventDestroy(e);
+    for (const std::span<cudaEvent_t> events :
+         {std::span<cudaEvent_t>(marks), std::span<cudaEvent_t>(staged)}) {
+      for (cudaEvent_t e : events) {
+        if (e != nullptr) cudaEventDestroy(e);
+      }
     }
     if (staging != nullptr) cudaFreeHost(staging);
     if (resources.partials != nullptr) cudaFree(resources.partials);
@@ -205,8 +209,11 @@ Error open(std::int32_t device, void* stream, Queue** to) {
   const auto next = [&](auto call) {
     if (code == cudaSuccess) code = call();
   };
-  for (cudaEvent_t* e : {&queue->event, &queue->staged[0], &queue->staged[1]}) {
-    next([&] { return cudaEventCreateWithFlags(e, cudaEventDisableTiming); });
+  for (const std::span<cudaEvent_t> events :
+       {std::span<cudaEvent_t>(queue->marks), std::span<cudaEvent_t>(queue->staged)}) {
+    for (cudaEvent_t& e : events) {
+      next([&] { return cudaEventCreateWithFlags(&e, cudaEventDisableTiming); });
+    }
   }
   next([&] {
     return cudaMalloc(reinterpret_cast<void**>(&queue->resources.partials),
@@ -348,15 +355,17 @@ Error download(Queue* queue, void* to, const void* from, std::size_t bytes) {
   return checked(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, queue->stream));
 }
 
-Error wait(Queue* queue, double seconds, std::int32_t* done) {
+Error mark(Queue* queue, std::int32_t number) {
   const Current current(queue->device);
-  if (*done < 0) {
-    if (const cudaError_t code = cudaEventRecord(queue->event, queue->stream)) return fail(code);
-  }
+  return checked(cudaEventRecord(queue->marks[number], queue->stream));
+}
+
+Error wait(Queue* queue, std::int32_t number, double seconds, std::int32_t* done) {
+  const Current current(queue->device);
   *done = 0;
   const auto start = std::chrono::steady_clock::now();
   for (;;) {
-    const cudaError_t code = cudaEventQuery(queue->event);
+    const cudaError_t code = cudaEventQuery(queue->marks[number]);
     if (code == cudaSuccess) {
       *done = 1;
       return Error::none;
@@ -377,8 +386,8 @@ void unpin(void* memory) { cudaFreeHost(memory); }
 const char* message() { return last_message.c_str(); }
 
 constexpr Backend kBackend = {
-    kAbi,    sizeof(Backend), "CUDA", count_devices, describe, locate, open,  close,  allocate,
-    release, enqueue,         upload, download,      wait,     pin,    unpin, message};
+    kAbi,    sizeof(Backend), "CUDA", count_devices, describe, locate, open, close, allocate,
+    release, enqueue,         upload, download,      mark,     wait,   pin,  unpin, message};
 
 }  // namespace
 

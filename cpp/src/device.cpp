@@ -92,7 +92,8 @@ DeviceQueue::DeviceQueue(std::int32_t device, void* stream)
     : backend_(&backend()), device_(device), stream_(stream) {
   check(backend_->open(device, stream, &queue_), "opening a queue");
   void* mirror = nullptr;
-  const Error pinned = backend_->pin(queue_, kMirror * sizeof(double), &mirror);
+  const Error pinned =
+      backend_->pin(queue_, (kMirror + kQuestions * kMostAsked) * sizeof(double), &mirror);
   if (pinned != Error::none) backend_->close(queue_);
   check(pinned, "allocating host memory");
   mirror_ = static_cast<double*>(mirror);
@@ -129,6 +130,11 @@ void DeviceQueue::flush() {
 
 void DeviceQueue::wait() {
   flush();
+  check(backend_->mark(queue_, 0), "waiting");
+  wait_for(0);
+}
+
+void DeviceQueue::wait_for(std::int32_t mark) {
   const auto interrupted = [] {
     std::function<void()> check;
     {
@@ -139,8 +145,8 @@ void DeviceQueue::wait() {
   };
   if (!failure_.empty()) throw DeviceError(std::exchange(failure_, {}));
   ++waits_;
-  for (std::int32_t done = -1; done <= 0;) {
-    check(backend_->wait(queue_, 0.01, &done), "waiting");
+  for (std::int32_t done = 0; done == 0;) {
+    check(backend_->wait(queue_, mark, 0.01, &done), "waiting");
     if (done == 0) interrupted();
   }
 }
@@ -259,6 +265,32 @@ void DeviceQueue::read(const double* from, double* to, std::size_t doubles) {
     return;
   }
   download(from, to, doubles * sizeof(double));
+}
+
+Question DeviceQueue::ask(std::span<const double* const> scalars) {
+  std::size_t k = 0;
+  while (k < kQuestions && open_[k]) ++k;
+  if (k == kQuestions) return {};
+  flush();
+  Question question(*this, k);
+  open_[k] = true;
+  double* to = mirror_ + kMirror + k * kMostAsked;
+  for (const double* from : scalars) {
+    check(backend_->download(queue_, to++, from, sizeof(double)), "copying from the device");
+  }
+  check(backend_->mark(queue_, static_cast<std::int32_t>(k) + 1), "copying from the device");
+  return question;
+}
+
+void Question::answer(std::span<double> values) const {
+  queue_->flush();
+  queue_->wait_for(static_cast<std::int32_t>(number_) + 1);
+  std::copy_n(queue_->mirror_ + DeviceQueue::kMirror + number_ * DeviceQueue::kMostAsked,
+              values.size(), values.begin());
+}
+
+Question::~Question() {
+  if (queue_ != nullptr) queue_->open_[number_] = false;
 }
 
 void DeviceQueue::download(const void* from, void* to, std::size_t bytes) {

@@ -238,7 +238,7 @@ TEST_CASE_TEMPLATE_DEFINE("the answer of the dense solve and of the host", C, cu
       CHECK(came.out.status == host.out.status);
       CHECK(came.out.verified);
       const Index late = std::max<Index>(1, came.out.iterations - host.out.iterations);
-      CHECK(late <= std::max<Index>(every, 1));
+      CHECK(late <= (every > 2 ? every + 2 : every));  // two of them behind the host's back
       CHECK(came.out.iterations >= host.out.iterations - 1);
       CHECK(came.out.products.apply == counted.applied);
       CHECK(came.out.products.adjoint == counted.adjoint);
@@ -377,10 +377,11 @@ TEST_CASE_TEMPLATE("cg waits for nothing but its checks", T, float, double, C16)
     CHECK(out.status == Status::converged);
     CHECK(out.verified);
     if (every == 1) converged_at = out.iterations;
-    const Index checks = std::min((converged_at + every - 1) / every * every, 10 * n);
+    const Index lag = every > 2 ? 2 : 0;
+    const Index checks = std::min((converged_at + every - 1) / every * every + lag, 10 * n);
     CHECK(out.iterations == checks);
     // ‖b‖, the checks, and the verification.
-    CHECK(waited == 1 + (out.iterations + every - 1) / every + 1);
+    CHECK(waited == 1 + (out.iterations - lag + every - 1) / every + 1);
     // Thousands of iterations after convergence change no bit of x.
     const auto came = x.host();
     if (!answer) answer = came;
@@ -417,6 +418,30 @@ TEST_CASE("cg goes on from where it was, and to less than it can reach") {
   CHECK(space.read(space.norm2(x.view())) == static_cast<double>(n));
 }
 
+TEST_CASE("cg meets negative curvature, late but with a direction that has it") {
+  using T = double;
+  CudaSpace<T> space(0);
+  const Index p = 20, n = p * p;
+  const auto A = laplacian(space, p, -1.0);
+  const DeviceVector<T> b(space, gaussian<T>(n, 74)), x(space, std::vector<T>(at(n)));
+  CgWorkspace<CudaSpace<T>> ws;
+  for (const Index every : {1, 5, 10}) {
+    CAPTURE(every);
+    Monitor monitor;
+    monitor.check_every = every;
+    Stepper<Cg, CudaSpace<T>, DeviceCsr<T>> run(space, A, b.view(), x.view(), ws, {}, monitor);
+    const auto out = run.finish();
+    CHECK(out.status == Status::negative_curvature);
+    REQUIRE(run.direction().size == n);
+    const DeviceVector<T> product(space, std::vector<T>(at(n)));
+    A.apply(run.direction(), product.view());
+    const double curvature = space.read(space.real_dot(run.direction(), product.view()));
+    CHECK(curvature < 0.0);
+    CHECK(out.curvature ==
+          doctest::Approx(curvature / space.read(space.norm2(run.direction()))).epsilon(1e-10));
+  }
+}
+
 TEST_CASE("cg stopped by an observer, a budget, or the limit of iterations") {
   using T = double;
   CudaSpace<T> space(0);
@@ -440,7 +465,7 @@ TEST_CASE("cg stopped by an observer, a budget, or the limit of iterations") {
   monitor.max_products = 15;
   out = cg(space, A, b.view(), x.view(), ws, opt, monitor);
   CHECK(out.status == Status::max_products);
-  CHECK(out.products.apply == 20);
+  CHECK(out.products.apply == 15);
   opt.max_iterations = 13;
   out = cg(space, A, b.view(), x.view(), ws, opt);
   CHECK(out.status == Status::max_iterations);

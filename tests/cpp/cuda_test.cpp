@@ -592,6 +592,49 @@ TEST_CASE("one wait for all that was reduced before it") {
   CHECK(std::equal(values.begin(), values.end(), direct.begin() + 8));
 }
 
+TEST_CASE("a question waits for nothing that was queued after it") {
+  CudaSpace<double> space(0);
+  auto& queue = space.queue();
+  auto* gate = emulated<void(bool)>("ritz_emulated_gate");
+  const Numbers<double> number(space, 100);
+  auto a = number.square(3);
+  const auto b = number.square(4);
+  std::array<double, 2> two;
+  {
+    const auto question = space.ask(a, b);
+    REQUIRE(question);
+    if (gate != nullptr) {
+      queue.flush();
+      gate(true);
+    }
+    a = number.square(5);
+    const auto later = number.square(6);
+    question.answer(two);  // would not return if it waited for these
+    CHECK(two == std::array{9.0, 16.0});
+    if (gate != nullptr) gate(false);
+    CHECK(space.read(later) == 36.0);
+    CHECK(space.read(a) == 25.0);
+    question.answer(two);
+    CHECK(two == std::array{9.0, 16.0});
+  }
+  // Several at a time, and none beyond what there is room for.
+  std::vector<device::Question> open;
+  for (Index k = 1; k < 100; ++k) {
+    const auto square = number.square(k);
+    auto question = space.ask(square);
+    if (!question) break;
+    open.push_back(std::move(question));
+  }
+  CHECK(open.size() == 15);
+  for (std::size_t k = 0; k < open.size(); ++k) {
+    std::array<double, 1> one;
+    open[k].answer(one);
+    CHECK(one[0] == static_cast<double>((k + 1) * (k + 1)));
+  }
+  open.clear();
+  CHECK(space.ask(a, b));
+}
+
 TEST_CASE("arrays longer than what a wait brings along") {
   CudaSpace<double> space(0);
   auto& queue = space.queue();

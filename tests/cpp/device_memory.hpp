@@ -134,15 +134,20 @@ Staged<A, T> staged(const CudaSpace<T>& space, const A& inner) {
   return {space.queue(), inner};
 }
 
-/// Allocations on the device so far, where it counts them: the emulated one does.
-inline std::optional<std::uint64_t> device_allocations() {
+/// A function of the emulated device for tests; null on another.
+template <class F>
+F* emulated(const char* name) {
   const char* path = std::getenv("RITZ_CUDA_LIBRARY");
-  if (path == nullptr) return std::nullopt;
-  void* library = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
-  if (library == nullptr) return std::nullopt;
-  const auto count =
-      reinterpret_cast<std::uint64_t (*)()>(dlsym(library, "ritz_emulated_allocations"));
+  void* library = path != nullptr ? dlopen(path, RTLD_NOW | RTLD_NOLOAD) : nullptr;
+  if (library == nullptr) return nullptr;
+  void* function = dlsym(library, name);
   dlclose(library);
+  return reinterpret_cast<F*>(function);
+}
+
+/// Allocations on the device so far, where it counts them.
+inline std::optional<std::uint64_t> device_allocations() {
+  auto* count = emulated<std::uint64_t()>("ritz_emulated_allocations");
   if (count == nullptr) return std::nullopt;
   return count();
 }

@@ -327,6 +327,19 @@ class Worker {
     thread_.join();
   }
 
+  /// While it is shut, nothing that is added from now on is done.
+  void gate(bool shut) {
+    {
+      const std::lock_guard lock(mutex_);
+      shut_ = shut;
+    }
+    changed_.notify_all();
+    if (!shut) return;
+    add([this] {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return !shut_; });
+    });
+  }
   void add(std::function<void()> task) {
     {
       const std::lock_guard lock(mutex_);
@@ -334,10 +347,15 @@ class Worker {
     }
     changed_.notify_all();
   }
-  bool wait(double seconds) {
+  /// The number of tasks so far.
+  std::uint64_t added() {
+    const std::lock_guard lock(mutex_);
+    return done_ + tasks_.size() + (busy_ ? 1 : 0);
+  }
+  bool wait(std::uint64_t tasks, double seconds) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::duration<double>(seconds),
-                             [&] { return tasks_.empty() && !busy_; });
+                             [&] { return done_ >= tasks; });
   }
 
  private:
@@ -353,6 +371,7 @@ class Worker {
       task();
       lock.lock();
       busy_ = false;
+      ++done_;
       changed_.notify_all();
     }
   }
@@ -360,7 +379,8 @@ class Worker {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;
-  bool busy_ = false, over_ = false;
+  bool busy_ = false, over_ = false, shut_ = false;
+  std::uint64_t done_ = 0;
   std::thread thread_;
 };
 
@@ -407,7 +427,7 @@ Error open(std::int32_t number, void*, Queue** to) {
   return Error::none;
 }
 void close(Queue*) {
-  while (!worker().wait(1.0)) {
+  while (!worker().wait(worker().added(), 1.0)) {
   }
 }
 Error allocate(Queue*, std::size_t bytes, void** to) {
@@ -457,8 +477,13 @@ Error download(Queue*, void* to, const void* from, std::size_t bytes) {
   worker().add([=, from = host(static_cast<const char*>(from))] { std::memcpy(to, from, bytes); });
   return Error::none;
 }
-Error wait(Queue*, double seconds, std::int32_t* done) {
-  *done = worker().wait(seconds) ? 1 : 0;
+std::uint64_t marks[kMarks];
+Error mark(Queue*, std::int32_t number) {
+  marks[number] = worker().added();
+  return Error::none;
+}
+Error wait(Queue*, std::int32_t number, double seconds, std::int32_t* done) {
+  *done = worker().wait(marks[number], seconds) ? 1 : 0;
   return Error::none;
 }
 Error pin(Queue*, std::size_t bytes, void** to) {
@@ -469,8 +494,8 @@ void unpin(void* address) { std::free(address); }
 const char* message() { return last_message.c_str(); }
 
 constexpr Backend kBackend = {
-    kAbi,    sizeof(Backend), "emulated", count_devices, describe, locate, open,  close,  allocate,
-    release, enqueue,         upload,     download,      wait,     pin,    unpin, message};
+    kAbi,    sizeof(Backend), "emulated", count_devices, describe, locate, open, close, allocate,
+    release, enqueue,         upload,     download,      mark,     wait,   pin,  unpin, message};
 
 }  // namespace
 
@@ -485,6 +510,10 @@ std::uint64_t ritz_emulated_allocations() {
   const std::lock_guard lock(memory().mutex);
   return memory().allocations;
 }
+
+/// For tests of what waits for what: see Worker::gate.
+RITZ_API void ritz_emulated_gate(bool shut);
+void ritz_emulated_gate(bool shut) { worker().gate(shut); }
 
 }  // extern "C"
 

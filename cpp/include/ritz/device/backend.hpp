@@ -14,7 +14,7 @@
 namespace ritz::device {
 
 /// Changes with any of the structures below.
-inline constexpr std::uint32_t kAbi = 1;
+inline constexpr std::uint32_t kAbi = 2;
 
 enum class Element : std::int32_t { f4, f8, c8, c16 };
 template <Field T>
@@ -121,6 +121,7 @@ enum class Error : std::int32_t { none, out_of_memory, unavailable, failed };
 
 /// Work queued on one stream of one device; the backend's.
 struct Queue;
+inline constexpr std::int32_t kMarks = 16;
 
 /// Every function returns an Error; `message` explains the last one of the calling thread.
 struct Backend {
@@ -146,9 +147,11 @@ struct Backend {
   Error (*upload)(Queue*, void* to, const void* from, std::size_t bytes) = nullptr;
   /// Queued; `to` holds the bytes once `wait` has said so.
   Error (*download)(Queue*, void* to, const void* from, std::size_t bytes) = nullptr;
-  /// Waits until everything queued is done, but not much longer than `seconds`; then `done` is 1,
-  /// or 0. It is −1 at the first call, and 0 at those that go on with the same wait.
-  Error (*wait)(Queue*, double seconds, std::int32_t* done) = nullptr;
+  /// Notes the present end of the queue under a number below kMarks.
+  Error (*mark)(Queue*, std::int32_t number) = nullptr;
+  /// Waits until what was queued before a mark is done, but not much longer than `seconds`; then
+  /// `done` is 1, or 0.
+  Error (*wait)(Queue*, std::int32_t number, double seconds, std::int32_t* done) = nullptr;
   /// Memory of the host that `download` writes to without a copy in between.
   Error (*pin)(Queue*, std::size_t bytes, void** to) = nullptr;
   void (*unpin)(void* memory) = nullptr;

@@ -1,8 +1,10 @@
 // The host's side of a device: calls on their way to it, and reduced scalars that stay there.
 #pragma once
 
+#include <bitset>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,32 @@
 #include "ritz/device/backend.hpp"
 
 namespace ritz::device {
+
+class DeviceQueue;
+
+/// Scalars that were asked for, or none; the queue must outlive it.
+class RITZ_API Question {
+ public:
+  Question() = default;
+  Question(Question&& other) noexcept
+      : queue_(std::exchange(other.queue_, nullptr)), number_(other.number_) {}
+  Question& operator=(Question&& other) noexcept {
+    std::swap(queue_, other.queue_);
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Question();
+
+  explicit operator bool() const { return queue_ != nullptr; }
+  void answer(std::span<double> values) const;
+
+ private:
+  friend class DeviceQueue;
+  Question(DeviceQueue& queue, std::size_t number) : queue_(&queue), number_(number) {}
+
+  DeviceQueue* queue_ = nullptr;
+  std::size_t number_ = 0;
+};
 
 /// Calls are collected and handed over together, when somebody reads, waits, or queues work of his
 /// own: a backend then sees whole stretches of a method, and can replay those that come again.
@@ -49,6 +77,11 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   void upload(void* to, const void* from, std::size_t bytes);
   /// From device memory: waits, unless it came with the last wait and nothing was queued since.
   void read(const double* from, double* to, std::size_t doubles);
+  // Scalars that a question may be about.
+  static constexpr std::size_t kMostAsked = 4;
+  /// Asks for scalars as they are at this place of the queue. The answer waits for these alone: the
+  /// device goes on with what was handed over since. None where too many questions are open.
+  Question ask(std::span<const double* const> scalars);
   /// Likewise bytes of any kind; always waits.
   void download(const void* from, void* to, std::size_t bytes);
   /// Numbers of the host in device memory, for the next call alone: its h[operand].
@@ -82,6 +115,9 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   static constexpr Index kChunk = 512;  // slots allocated together
   // Doubles of the host that a wait fills: those of the lowest slots, and what was announced.
   static constexpr std::size_t kMirror = 8192, kSlotMirror = 128;
+  // Mark 0 is for waits, the others are the questions'.
+  static constexpr std::size_t kQuestions = kMarks - 1;
+  friend class Question;
 
   struct Announced {
     const double* start;
@@ -91,6 +127,7 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   DeviceQueue(std::int32_t device, void* stream);
   void check(Error error, const char* doing) const;
   void* take(std::size_t bytes, bool pooled);
+  void wait_for(std::int32_t mark);
   void forget() {
     announced_.clear();
     fresh_ = false;
@@ -105,9 +142,10 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   std::vector<Call> pending_;
   std::vector<double*> chunks_;
   std::vector<std::int32_t> holders_;
-  Index lowest_ = 0;      // no slot below it is free
-  std::size_t used_ = 0;  // slots that ever were held
-  double* mirror_ = nullptr;
+  Index lowest_ = 0;          // no slot below it is free
+  std::size_t used_ = 0;      // slots that ever were held
+  double* mirror_ = nullptr;  // kMirror doubles, and kMostAsked for each question
+  std::bitset<kQuestions> open_;
   static constexpr std::size_t kSmallest = 1024;  // doubles that `send` makes room for
   struct Sent {
     double* memory = nullptr;

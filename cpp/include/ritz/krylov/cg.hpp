@@ -100,6 +100,7 @@ struct Cg {
     double norm_a = 0.0, norm_x = 0.0;  // as last measured
     // Re ⟨x, p⟩ and ‖p‖² in the norm of the radius, by their recurrences.
     double xp = 0.0, pp = 0.0;
+    bool indefinite = false;  // A is, as a direction has shown
 
     while (co_await run.residual(r)) {
       auto rz = space.norm2(r);
@@ -149,19 +150,22 @@ struct Cg {
           rz_next = space.real_dot(r, z);
         }
 
-        const bool due = run.due() || reads_all;
+        const auto seen = run.look(reads_all || indefinite, pq, rr, rz_next);
         double gain = 0.0, residual2 = 0.0;
-        if (due) {
-          const double curvature = space.read(pq);
-          residual2 = space.read(rr);
+        if (seen) {
+          const double curvature = (*seen)[0], next = (*seen)[2];
+          residual2 = (*seen)[1];
           // A space that froze some iterations ago reports no curvature any more.
           const bool frozen = !S::kReadsAreFree && residual2 <= out.target * out.target;
           if (curvature <= 0.0 && std::isfinite(curvature) && !frozen) {
-            note_curvature(run, ws, curvature, out);
-            run.end(Status::negative_curvature);
-            co_return;
+            // Of a p that is gone, where the look came late: the next one like it is not missed.
+            indefinite = true;
+            if (const double here = space.read(pq); here <= 0.0) {
+              note_curvature(run, ws, here, out);
+              run.end(Status::negative_curvature);
+              co_return;
+            }
           }
-          const double next = space.read(rz_next);
           if (!std::isfinite(curvature) || !std::isfinite(next) || !std::isfinite(residual2)) {
             ++out.iterations;
             run.end(Status::nonfinite);
@@ -209,8 +213,9 @@ struct Cg {
           pp = space.read(rz_next) + b * b * pp;
         }
         rz = rz_next;
-        const auto iterated = due ? run.iterated(std::sqrt(residual2)) : run.iterated();
+        const auto iterated = seen ? run.iterated(std::sqrt(residual2)) : run.iterated();
         again = co_await iterated;
+        if (run.ended() && !S::kReadsAreFree) out.residual = run.norm(rr);  // not an earlier one
         if (opt.quadratic_rtol > 0.0 && out.residual > out.target &&
             static_cast<double>(out.iterations) * gain <= opt.quadratic_rtol * out.model_decrease) {
           run.end(Status::converged);

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
 
 #include "ritz/krylov/run.hpp"
 
@@ -22,6 +25,17 @@ struct LinearOptions {
     f("warm_start", warm_start);
     f("verify", verify);
   }
+};
+
+/// What `ask` of a space returns, if it has one.
+template <class S>
+struct QuestionOf {
+  struct Type {};
+};
+template <class S>
+  requires requires { typename S::Question; }
+struct QuestionOf<S> {
+  using Type = typename S::Question;
 };
 
 /// Every method over it has this shape:
@@ -60,6 +74,7 @@ class LinearRun : public Run<S, Op, P> {
   /// r = b − A x; false once the run has ended. ‖r‖ is `residual` of the outcome.
   Task<bool> residual(Vector r) {
     if (ended_) co_return false;
+    question_ = {};
     if (claimed_ && !opt_.verify) co_return end(Status::converged);
     if (!started_) {
       const double norm_b = std::sqrt(right_hand_side_norm2(space, b, opt_.rtol, r));
@@ -106,9 +121,30 @@ class LinearRun : public Run<S, Op, P> {
                                  : space.add3_norm2(1.0, b, shift_, x, -1.0, r));
   }
 
-  /// Whether the scalars of the iteration being made should be read.
-  bool due() const {
-    return monitor_.template due<S>(out_.iterations) || out_.iterations + 1 == limit_;
+  /// The values of scalars of the iteration being made, where it is one to be read, or `always`. A
+  /// device is asked for them and looked at kLag iterations later, so that it never waits for the
+  /// host; but not in the last iteration, nor for an observer, who is to see x together with its
+  /// residual.
+  template <class... R>
+  std::optional<std::array<double, sizeof...(R)>> look(bool always, const R&... scalars) {
+    const Index k = out_.iterations + 1;
+    const bool now = always || k == limit_ || out_.products.total() >= monitor_.max_products;
+    if constexpr (requires { space.ask(scalars...); }) {
+      const bool lags = !always && !monitor_.observer && monitor_.check_every > kLag && k != limit_;
+      if (question_ && lags) {
+        if (k != asked_ + kLag) return std::nullopt;
+        std::array<double, sizeof...(R)> values;
+        std::exchange(question_, {}).answer(values);
+        return values;
+      }
+      if (lags && monitor_.template due<S>(out_.iterations)) {
+        question_ = space.ask(scalars...);
+        asked_ = k;
+        if (question_) return std::nullopt;
+      }
+    }
+    if (!now && !monitor_.template due<S>(out_.iterations)) return std::nullopt;
+    return {{space.read(scalars)...}};
   }
 
   /// Ends an iteration with the recurrence's residual; `x_at_hand`: whether x is the iterate.
@@ -156,8 +192,13 @@ class LinearRun : public Run<S, Op, P> {
   }
 
  private:
+  // Two iterations are work enough for the time that a host needs to look and to go on.
+  static constexpr Index kLag = 2;
+
   LinearOptions opt_;
   Index limit_ = 0;
+  Index asked_ = 0;  // the iteration of the question
+  typename QuestionOf<S>::Type question_;
   bool started_ = false;
   bool claimed_ = false;       // the recurrence says that the target is met
   double checked_ = INFINITY;  // the true residual at the last check that failed

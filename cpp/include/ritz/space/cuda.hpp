@@ -98,6 +98,15 @@ class CudaSpace {
     if (h.size() == 0) return;
     queue_->read(h.address(), reinterpret_cast<double*>(values.data()), h.size() * kDoubles);
   }
+  using Question = device::Question;
+  /// Answered later with what `read` of these would give here: the device goes on while the host
+  /// looks.
+  template <std::same_as<Real>... R>
+    requires(sizeof...(R) <= device::DeviceQueue::kMostAsked)
+  Question ask(const R&... x) {
+    const double* slots[] = {x.slot.address()...};
+    return queue_->ask(slots);
+  }
   /// Later calls change nothing once x ≤ bound; until `thaw`, bound is the same every time.
   void freeze_below(const Real& x, double bound) {
     frozen_ = x.slot;
