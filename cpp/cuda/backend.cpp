@@ -84,6 +84,11 @@ struct Known {
 
 }  // namespace
 
+struct Recording {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t runnable = nullptr;
+};
+
 struct Queue {
   int device = 0;
   cudaStream_t stream = nullptr;
@@ -94,6 +99,9 @@ struct Queue {
   cudaEvent_t staged[2] = {};
   std::size_t half = 0, filled = 0;
   std::unordered_map<std::uint64_t, Known> known;
+  // Null unless a recording is made: on a stream of its own, as the default stream cannot be.
+  std::unique_ptr<Recording> recording;
+  cudaStream_t recording_stream = nullptr;
   std::vector<Launch> launches;
 
   static constexpr std::size_t kHalf = std::size_t{256} << 10;
@@ -110,6 +118,7 @@ struct Queue {
         if (e != nullptr) cudaEventDestroy(e);
       }
     }
+    if (recording_stream != nullptr) cudaStreamDestroy(recording_stream);
     if (staging != nullptr) cudaFreeHost(staging);
     if (resources.partials != nullptr) cudaFree(resources.partials);
     if (resources.ticket != nullptr) cudaFree(resources.ticket);
@@ -250,11 +259,20 @@ void release(Queue* queue, void* memory) {
   cudaFreeAsync(memory, queue->stream);
 }
 
+/// Null for a kernel.
+const Recording* recording_of(const Launch& l) {
+  const Call& call = l.arguments.call;
+  return call.kernel == Kernel::recording ? static_cast<const Recording*>(call.v[0]) : nullptr;
+}
+
 Error launch_all(const std::vector<Launch>& launches, cudaStream_t stream) {
   for (const Launch& l : launches) {
     void* arguments[] = {const_cast<Arguments*>(&l.arguments)};
-    const cudaError_t code =
-        cudaLaunchKernel(l.kernel, dim3(l.blocks), dim3(kThreads), arguments, l.shared, stream);
+    const Recording* recording = recording_of(l);
+    const cudaError_t code = recording != nullptr
+                                 ? cudaGraphLaunch(recording->runnable, stream)
+                                 : cudaLaunchKernel(l.kernel, dim3(l.blocks), dim3(kThreads),
+                                                    arguments, l.shared, stream);
     if (code != cudaSuccess) return fail(code);
   }
   return Error::none;
@@ -274,7 +292,11 @@ Error make_graph(const std::vector<Launch>& launches, cudaGraphExec_t* to) {
     node.sharedMemBytes = l.shared;
     node.kernelParams = arguments;
     cudaGraphNode_t added;
-    code = cudaGraphAddKernelNode(&added, graph, &last, last != nullptr ? 1 : 0, &node);
+    const std::size_t before = last != nullptr ? 1 : 0;
+    const Recording* recording = recording_of(l);
+    code = recording != nullptr
+               ? cudaGraphAddChildGraphNode(&added, graph, &last, before, recording->graph)
+               : cudaGraphAddKernelNode(&added, graph, &last, before, &node);
     if (code != cudaSuccess) break;
     last = added;
   }
@@ -286,7 +308,7 @@ Error make_graph(const std::vector<Launch>& launches, cudaGraphExec_t* to) {
 Error enqueue(Queue* queue, const Call* calls, std::size_t count) {
   const Current current(queue->device);
   Known* known = nullptr;
-  if (count >= Queue::kFewestLaunches) {
+  if (count >= Queue::kFewestLaunches && !queue->recording) {
     const std::uint64_t key = hash(calls, count);
     auto found = queue->known.find(key);
     if (found == queue->known.end()) {
@@ -305,7 +327,9 @@ Error enqueue(Queue* queue, const Call* calls, std::size_t count) {
   }
   queue->launches.clear();
   for (std::size_t i = 0; i < count; ++i) {
-    if (!plan_any(calls[i], queue->resources, queue->launches)) {
+    if (calls[i].kernel == Kernel::recording) {
+      queue->launches.push_back({nullptr, 0, 0, {calls[i], nullptr, nullptr, 0, 0, 0}});
+    } else if (!plan_any(calls[i], queue->resources, queue->launches)) {
       last_message = "the CUDA plugin has no kernel " +
                      std::to_string(static_cast<int>(calls[i].kernel)) +
                      ": build it together with the library";
@@ -316,10 +340,16 @@ Error enqueue(Queue* queue, const Call* calls, std::size_t count) {
     const Error error = make_graph(queue->launches, &known->graph);
     return error != Error::none ? error : checked(cudaGraphLaunch(known->graph, queue->stream));
   }
-  return launch_all(queue->launches, queue->stream);
+  return launch_all(queue->launches, queue->recording ? queue->recording_stream : queue->stream);
+}
+
+Error not_recorded(const char* what) {
+  last_message = std::string(what) + " cannot be recorded";
+  return Error::failed;
 }
 
 Error upload(Queue* queue, void* to, const void* from, std::size_t bytes) {
+  if (queue->recording) return not_recorded("numbers brought from the host");
   const Current current(queue->device);
   const auto* source = static_cast<const char*>(from);
   auto* target = static_cast<char*>(to);
@@ -351,11 +381,13 @@ Error upload(Queue* queue, void* to, const void* from, std::size_t bytes) {
 }
 
 Error download(Queue* queue, void* to, const void* from, std::size_t bytes) {
+  if (queue->recording) return not_recorded("a read");
   const Current current(queue->device);
   return checked(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, queue->stream));
 }
 
 Error mark(Queue* queue, std::int32_t number) {
+  if (queue->recording) return not_recorded("a wait");
   const Current current(queue->device);
   return checked(cudaEventRecord(queue->marks[number], queue->stream));
 }
@@ -378,6 +410,46 @@ Error wait(Queue* queue, std::int32_t number, double seconds, std::int32_t* done
   }
 }
 
+Error record(Queue* queue, void** stream) {
+  const Current current(queue->device);
+  if (queue->recording) return not_recorded("a recording");
+  cudaError_t code = cudaSuccess;
+  if (queue->recording_stream == nullptr) {
+    code = cudaStreamCreateWithFlags(&queue->recording_stream, cudaStreamNonBlocking);
+  }
+  // Relaxed: whoever records may allocate memory.
+  if (code == cudaSuccess) {
+    code = cudaStreamBeginCapture(queue->recording_stream, cudaStreamCaptureModeRelaxed);
+  }
+  if (code != cudaSuccess) return fail(code);
+  queue->recording = std::make_unique<Recording>();
+  *stream = queue->recording_stream;
+  return Error::none;
+}
+
+void forget(Queue* queue, Recording* recording) {
+  const Current current(queue->device);
+  queue->forget();  // graphs that contain it
+  if (recording->runnable != nullptr) cudaGraphExecDestroy(recording->runnable);
+  if (recording->graph != nullptr) cudaGraphDestroy(recording->graph);
+  delete recording;
+}
+
+Error recorded(Queue* queue, Recording** to) {
+  const Current current(queue->device);
+  Recording* recording = queue->recording.release();
+  cudaError_t code = cudaStreamEndCapture(queue->recording_stream, &recording->graph);
+  if (code == cudaSuccess && to != nullptr) {
+    code = cudaGraphInstantiate(&recording->runnable, recording->graph, 0);
+  }
+  if (code != cudaSuccess || to == nullptr) {
+    forget(queue, recording);
+    return checked(code);
+  }
+  *to = recording;
+  return Error::none;
+}
+
 Error pin(Queue* queue, std::size_t bytes, void** to) {
   const Current current(queue->device);
   return checked(cudaMallocHost(to, bytes));
@@ -386,8 +458,9 @@ void unpin(void* memory) { cudaFreeHost(memory); }
 const char* message() { return last_message.c_str(); }
 
 constexpr Backend kBackend = {
-    kAbi,    sizeof(Backend), "CUDA", count_devices, describe, locate, open, close, allocate,
-    release, enqueue,         upload, download,      mark,     wait,   pin,  unpin, message};
+    kAbi,  sizeof(Backend), "CUDA",   count_devices, describe, locate,   open,
+    close, allocate,        release,  enqueue,       upload,   download, mark,
+    wait,  record,          recorded, forget,        pin,      unpin,    message};
 
 }  // namespace
 

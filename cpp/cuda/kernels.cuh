@@ -451,6 +451,12 @@ __global__ void __launch_bounds__(kThreads) csr(const __grid_constant__ Argument
   }
 }
 
+}  // namespace ritz::device
+
+#include "batch.cuh"
+
+namespace ritz::device {
+
 // ---- from calls to launches ----
 
 template <class E>
@@ -529,6 +535,15 @@ class Planner {
       case Kernel::csr:
         add(address(&csr<E>), call_.n, 1, 8);
         return true;
+      case Kernel::cg_batch_start:
+        systems(address(&cg_batch_start<E>));
+        return true;
+      case Kernel::cg_batch:
+        systems(address(&cg_batch<E>));
+        return true;
+      case Kernel::dense_batch:
+        systems(address(&dense_batch<E>));
+        return true;
       default:
         return false;
     }
@@ -568,6 +583,12 @@ class Planner {
     launch.arguments.ticket = resources_.ticket;
     launch.arguments.packed = packed() ? 1 : 0;
     to_.push_back(launch);
+  }
+
+  /// A block a system, as long as there are not too many.
+  void systems(const void* kernel) {
+    add(kernel, call_.n, 1);
+    to_.back().blocks = blocks(call_.cols * kThreads, 32);
   }
 
   Call column(Index c) const {

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -128,6 +129,14 @@ void DeviceQueue::flush() {
   check(error, "running kernels");
 }
 
+void DeviceQueue::flush_quietly() {
+  try {
+    flush();
+  } catch (const DeviceError& e) {  // told to whoever waits next
+    failure_ = e.what();
+  }
+}
+
 void DeviceQueue::wait() {
   flush();
   check(backend_->mark(queue_, 0), "waiting");
@@ -147,7 +156,12 @@ void DeviceQueue::wait_for(std::int32_t mark) {
   ++waits_;
   for (std::int32_t done = 0; done == 0;) {
     check(backend_->wait(queue_, mark, 0.01, &done), "waiting");
-    if (done == 0) interrupted();
+    // Also where no wait is long, but not at each of many short ones.
+    const auto now = std::chrono::steady_clock::now();
+    if (done == 0 || now - checked_ > std::chrono::milliseconds(10)) {
+      checked_ = now;
+      interrupted();
+    }
   }
 }
 
@@ -179,23 +193,26 @@ std::shared_ptr<void> DeviceQueue::allocate(std::size_t bytes) {
   if (bytes == 0) bytes = 1;
   void* memory = take(bytes, true);
   held_ += bytes;
-  return {memory, [self = shared_from_this(), bytes, release = release_](void* p) {
-            try {
-              self->flush();
-            } catch (const DeviceError& e) {  // told to whoever waits next
-              self->failure_ = e.what();
-            }
-            // What lay there will not be read.
-            std::erase_if(self->announced_, [&](const Announced& a) {
-              const auto* start = static_cast<const double*>(p);
-              return !std::less<>{}(a.start, start) &&
-                     std::less<>{}(a.start, start + bytes / sizeof(double));
-            });
-            self->held_ -= bytes;
-            if (release) {
-              release(p);
+  const auto give_back = [self = shared_from_this(), bytes, release = release_](void* p) {
+    self->flush_quietly();
+    // What lay there will not be read.
+    std::erase_if(self->announced_, [&](const Announced& a) {
+      const auto* start = static_cast<const double*>(p);
+      return !std::less<>{}(a.start, start) &&
+             std::less<>{}(a.start, start + bytes / sizeof(double));
+    });
+    self->held_ -= bytes;
+    if (release) {
+      release(p);
+    } else {
+      self->backend_->release(self->queue_, p);
+    }
+  };
+  return {memory, [queue = this, give_back](void* p) {
+            if (queue->recording_) {  // what was recorded works on it
+              queue->keep({p, give_back});
             } else {
-              self->backend_->release(self->queue_, p);
+              give_back(p);
             }
           }};
 }
@@ -265,6 +282,47 @@ void DeviceQueue::read(const double* from, double* to, std::size_t doubles) {
     return;
   }
   download(from, to, doubles * sizeof(double));
+}
+
+DeviceRecording::DeviceRecording(std::shared_ptr<DeviceQueue> queue, Recording* recording,
+                                 std::uint64_t number, std::vector<std::shared_ptr<void>> kept)
+    : queue_(std::move(queue)), recording_(recording), number_(number), kept_(std::move(kept)) {}
+
+DeviceRecording::~DeviceRecording() {
+  queue_->flush_quietly();
+  queue_->backend_->forget(queue_->queue_, recording_);
+}
+
+void DeviceRecording::play() const {
+  Call call{};
+  call.kernel = Kernel::recording;
+  call.v[0] = recording_;
+  call.seed = number_;
+  queue_->call(call);
+}
+
+std::unique_ptr<DeviceRecording> DeviceQueue::record(function_ref<void()> work) {
+  flush();
+  check(backend_->record(queue_, &recording_stream_), "recording");
+  recording_ = true;
+  const auto end = [this](Recording** to) {
+    recording_ = false;
+    return backend_->recorded(queue_, to);
+  };
+  try {
+    work();
+    flush();
+  } catch (...) {
+    pending_.clear();
+    kept_.clear();
+    end(nullptr);
+    throw;
+  }
+  Recording* made = nullptr;
+  auto kept = std::exchange(kept_, {});
+  check(end(&made), "recording");
+  return std::make_unique<DeviceRecording>(shared_from_this(), made, ++recordings_,
+                                           std::move(kept));
 }
 
 Question DeviceQueue::ask(std::span<const double* const> scalars) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ritz/krylov/cg.hpp"
+#include "ritz/op/recorded.hpp"
 #include "ritz/space/cuda.hpp"
 #include "stencil.hpp"
 
@@ -25,7 +26,8 @@ struct Laplacian {
 
 int main() try {
   Space space(0);  // device 0, its default stream
-  const Laplacian A{space, 512};
+  // Recorded: the kernel becomes a part of the graph that an iteration is replayed as.
+  const ritz::Recorded<double, Laplacian> A(space, {space, 512});
   const Index n = A.rows();
 
   const auto memory = space.allocate(2 * static_cast<std::size_t>(n) * sizeof(double));

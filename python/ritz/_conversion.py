@@ -40,6 +40,7 @@ def node_of_closures(
     framework: str | Framework | None,
     out: bool = False,
     name: str = "",
+    capturable: bool = False,
 ) -> _nodes.Closures:
     """Return the node of closures; a dtype or a function can tell whose arrays they take."""
     kind = None if framework is None else _arrays.framework_named(framework)
@@ -48,7 +49,7 @@ def node_of_closures(
     if kind is None:
         kind = next((k for f in functions if (k := _arrays.framework_of_function(f))), None)
     element = None if dtype is None else _arrays.element_type(dtype, "dtype")
-    return _nodes.Closures(shape, functions, element, kind, out, name)
+    return _nodes.Closures(shape, functions, element, kind, out, name, capturable)
 
 
 def node_of(obj: Any, name: str) -> tuple[_nodes.Node, Shape]:

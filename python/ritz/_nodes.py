@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ritz import _arrays
 from ritz.frameworks import Framework
+from ritz.frameworks.cuda import CudaArrays
 from ritz.results import Counts
 
 if TYPE_CHECKING:
@@ -151,12 +152,20 @@ class Closures(Node):
         framework: Framework | None,
         out: bool,
         name: str,
+        capturable: bool = False,
     ) -> None:
         self.shape, self.functions, self.dtype = shape, functions, dtype
         self.framework, self.out, self.name = framework, out, name
+        self.capturable = capturable
 
     def bind(self, run: Binding) -> Any:
-        framework = self.framework or run.framework
+        on_device = isinstance(run.framework, CudaArrays)
+        framework = run.framework if on_device else self.framework or run.framework
+        if self.framework is not None and on_device and self.framework.name != framework.name:
+            raise TypeError(
+                f"{self.name or 'an operator'} is declared to take arrays of "
+                f"{self.framework.name}, but b is a {framework.noun}: give both of one kind"
+            )
         if self.dtype is not None and self.dtype != run.dtype:
             raise TypeError(
                 f"{self.name or 'an operator'} is declared to work in {self.dtype}, but this run "
@@ -170,7 +179,8 @@ class Closures(Node):
                 if f is not None:
                     framework.filling(f, self.name + name)
         functions = [f if f is None else adapt(f) for f in self.functions]
-        return run.core.Operator.closure(*self.shape, *functions, self.out, framework, self.name)
+        op = run.core.Operator.closure(*self.shape, *functions, self.out, framework, self.name)
+        return run.core.recorded(op) if self.capturable and on_device else op
 
     def text(self) -> str:
         names = ("matvec", "rmatvec", "matmat", "rmatmat")

@@ -55,6 +55,11 @@ class LinearOperator:
     domain, codomain : Structure or tree of arrays, optional
         What x and A x are as trees, for example a model's parameters; see `ritz.trees.Structure`.
         The closures take flat vectors all the same. For a symmetric A one stands for both.
+    capturable : bool
+        On a device, the closures queue the same kernels on the current stream every time during a
+        solve: for each pair of vectors they are called twice, recorded by the second call, and
+        replayed with the method's own kernels from then on, without Python. What they decide on
+        the host is decided for good; they must not wait for the device. Without effect on the host.
 
     Notes
     -----
@@ -100,6 +105,7 @@ class LinearOperator:
         framework: str | Framework | None = None,
         domain: Any = None,
         codomain: Any = None,
+        capturable: bool = False,
     ) -> None:
         m, n = _arrays.shape_pair(shape)
         functions = (matvec, rmatvec, matmat, rmatmat)
@@ -111,7 +117,7 @@ class LinearOperator:
         if symmetric and rmatvec is None and rmatmat is None:
             functions = (matvec, matvec, matmat, matmat)
         self._set_closures(
-            (m, n), functions, dtype, framework, out, "", domain, codomain, symmetric
+            (m, n), functions, dtype, framework, out, "", domain, codomain, symmetric, capturable
         )
 
     def _set_closures(
@@ -125,6 +131,7 @@ class LinearOperator:
         domain: Any,
         codomain: Any,
         symmetric: bool | None = None,
+        capturable: bool = False,
     ) -> None:
         domain = _structure(domain, "domain", shape[1])
         codomain = _structure(codomain, "codomain", shape[0])
@@ -132,7 +139,9 @@ class LinearOperator:
             domain, codomain = domain or codomain, codomain or domain
         if framework is None and domain is not None and domain.framework is not NUMPY:
             framework = domain.framework
-        node = _conversion.node_of_closures(shape, functions, dtype, framework, bool(out), name)
+        node = _conversion.node_of_closures(
+            shape, functions, dtype, framework, bool(out), name, bool(capturable)
+        )
         self._set(node, shape, symmetric, domain, codomain)
 
     def _set(

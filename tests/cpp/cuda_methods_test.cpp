@@ -19,6 +19,7 @@
 #include "ritz/lowrank/svd_lowrank.hpp"
 #include "ritz/op/device_csr.hpp"
 #include "ritz/op/operator_ref.hpp"
+#include "ritz/op/recorded.hpp"
 
 namespace ritz::testing {
 namespace {
@@ -470,6 +471,121 @@ TEST_CASE("cg stopped by an observer, a budget, or the limit of iterations") {
   out = cg(space, A, b.view(), x.view(), ws, opt);
   CHECK(out.status == Status::max_iterations);
   CHECK(out.iterations == 13);
+}
+
+// ---- recorded products ----
+
+/// A² by a vector in between that it takes anew every time, and what else a product may do.
+template <Field T>
+struct Squared {
+  const DeviceCsr<T>* A;
+  CudaSpace<T>* space;
+  Index* calls;
+  std::function<void()> aside;
+
+  Index rows() const { return A->rows(); }
+  Index cols() const { return A->cols(); }
+  void apply(VectorView<const T> x, VectorView<T> y) const {
+    ++*calls;
+    const auto memory = space->allocate(static_cast<std::size_t>(cols()) * sizeof(T));
+    const VectorView<T> between{static_cast<T*>(memory.get()), cols()};
+    A->apply(x, between);
+    if (aside) aside();
+    A->apply(between, y);
+  }
+};
+
+TEST_CASE_TEMPLATE("a recorded product is the product", T, float, double, C16) {
+  CudaSpace<T> space(0);
+  const Index p = 20, n = p * p;
+  const auto A = laplacian(space, p, 0.5);
+  const DeviceVector<T> b(space, gaussian<T>(n, 75)), x(space, std::vector<T>(at(n)));
+  const DeviceVector<T> recorded_x(space, std::vector<T>(at(n)));
+  CgWorkspace<CudaSpace<T>> ws, recorded_ws;
+  Index calls = 0, recorded_calls = 0;
+  const Squared<T> op{&A, &space, &calls, {}};
+  const std::size_t held = space.queue().bytes_in_use();
+  {
+    const Recorded<T, Squared<T>> recorded(space, {&A, &space, &recorded_calls, {}});
+    for (const Index round : {0, 1, 2}) {
+      const auto out = cg(space, op, b.view(), x.view(), ws);
+      const auto same = cg(space, recorded, b.view(), recorded_x.view(), recorded_ws);
+      CHECK(out.status == Status::converged);
+      CHECK(same.status == Status::converged);
+      CHECK(same.iterations == out.iterations);
+      CHECK(same.residual == out.residual);
+      CHECK(same.products.apply == out.products.apply);
+      CHECK(same_bits(recorded_x.host(), x.host()));
+      if (round == 0) CHECK(calls == out.products.apply);
+      // Once run and once recorded, for A p and for the b − A x of each solve.
+      CHECK(recorded_calls == (round == 0 ? 3 : 4));
+      // Whatever takes memory in between does not take that of the recordings.
+      const DeviceVector<T> other(space, std::vector<T>(at(n)));
+    }
+    CHECK(space.queue().bytes_in_use() > held);
+  }
+  ws = {};
+  recorded_ws = {};
+  CHECK(space.queue().bytes_in_use() == held);
+}
+
+TEST_CASE("what cannot be recorded says so, and nothing is left of it") {
+  using T = double;
+  CudaSpace<T> space(0);
+  const Index p = 6, n = p * p;
+  const auto A = laplacian(space, p, 0.5);
+  const DeviceVector<T> x(space, gaussian<T>(n, 76)), y(space, std::vector<T>(at(n)));
+  const DeviceVector<T> expected(space, std::vector<T>(at(n)));
+  Index calls = 0;
+  std::function<void()> aside;
+  const Recorded<T, Squared<T>> recorded(space, {&A, &space, &calls, [&] {
+                                                   if (calls > 1 && aside) aside();
+                                                 }});
+  recorded.apply(x.view(), expected.view());
+  recorded.apply(x.view(), y.view());
+  CHECK(calls == 2);
+  const std::vector<T> numbers(3, 1.0);
+  const std::function<void()> wrong[] = {
+      [&] { space.read(space.norm2(x.view())); },
+      [&] { space.axpy_columns({x.data(), 12, 3, 12}, numbers, {y.data(), 12}); },
+      [&] { space.queue().wait(); }};
+  for (const auto& what : wrong) {
+    aside = what;
+    CHECK_THROWS_AS(recorded.apply(x.view(), y.view()), DeviceError);
+    CHECK_FALSE(space.queue().recording());
+  }
+  struct Own {};
+  aside = [] { throw Own{}; };
+  CHECK_THROWS_AS(recorded.apply(x.view(), y.view()), Own);
+  // A recording in a recording is part of it.
+  aside = {};
+  const Recorded<T, Recorded<T, Squared<T>>> twice(space, {space, {&A, &space, &calls, {}}});
+  for (Index k = 0; k < 5; ++k) {
+    space.fill(0.0, y.view());
+    (k % 2 == 0 ? recorded.apply(x.view(), y.view()) : twice.apply(x.view(), y.view()));
+    CHECK(same_bits(y.host(), expected.host()));
+  }
+}
+
+TEST_CASE("more pairs of vectors than are kept") {
+  using T = double;
+  CudaSpace<T> space(0);
+  const Index p = 3, n = p * p, pairs = 100;
+  const auto A = laplacian(space, p);
+  const DeviceVector<T> X(space, gaussian<T>(n * pairs, 77));
+  const DeviceVector<T> Y(space, std::vector<T>(at(n * pairs)));
+  const DeviceVector<T> expected(space, std::vector<T>(at(n * pairs)));
+  Index calls = 0;
+  const Squared<T> op{&A, &space, &calls, {}};
+  const Recorded<T, Squared<T>> recorded(space, op);
+  for (Index round = 0; round < 3; ++round) {
+    for (Index k = 0; k < pairs; ++k) {
+      op.apply({X.data() + k * n, n}, {expected.data() + k * n, n});
+      recorded.apply({X.data() + k * n, n}, {Y.data() + k * n, n});
+      recorded.apply({X.data() + k % 5 * n, n}, {Y.data() + k % 5 * n, n});
+    }
+  }
+  CHECK(same_bits(Y.host(), expected.host()));
 }
 
 TEST_CASE("many right-hand sides, each at its own pace") {

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -20,6 +21,10 @@
 #include "../../cpp/cuda/kernels.cuh"
 
 namespace ritz::device {
+
+struct Recording {
+  std::vector<std::function<void()>> tasks;
+};
 
 namespace {
 
@@ -140,6 +145,15 @@ class Kernels {
       case Kernel::csr:
         csr();
         return true;
+      case Kernel::cg_batch_start:
+        for (Index k = 0; k < a_.cols; ++k) start_system(k);
+        return true;
+      case Kernel::cg_batch:
+        for (Index k = 0; k < a_.cols; ++k) step_system(k);
+        return true;
+      case Kernel::dense_batch:
+        for (Index k = 0; k < a_.cols; ++k) multiply_system(k);
+        return true;
       default:
         return false;
     }
@@ -216,6 +230,52 @@ class Kernels {
         }
         vector(4)[i + c * a_.ld2] = E(sum);
       }
+    }
+  }
+  E* system(Index v, Index ld, Index k) const {
+    return a_.v[v] != nullptr ? vector(v) + k * ld : nullptr;
+  }
+  void start_system(Index k) const {
+    const BatchState state{a_.out[0], a_.cols};
+    if (state.status()[k] != BatchState::kClaimed) return;
+    const E *b = system(0, a_.ld, k), *q = system(1, a_.n, k), *d = system(4, a_.ld2, k);
+    E *r = system(2, a_.n, k), *p = system(3, a_.n, k);
+    for (Index i = 0; i < a_.n; ++i) {
+      r[i] = q != nullptr ? b[i] - q[i] : b[i];
+      p[i] = d != nullptr ? d[i] * r[i] : r[i];
+    }
+    state.residual()[k] = std::sqrt(real_part(dot(r, r)));
+    state.rho()[k] = real_part(dot(r, p));
+  }
+  void step_system(Index k) const {
+    const BatchState state{a_.out[0], a_.cols};
+    if (state.status()[k] != BatchState::kRunning) return;
+    E *p = system(0, a_.n, k), *q = system(1, a_.n, k), *r = system(2, a_.n, k);
+    E* x = system(3, a_.ld, k);
+    const E* d = system(4, a_.ld2, k);
+    const double rho = state.rho()[k], pq = real_part(dot(p, q));
+    if (!BatchState::curved(pq)) return state.end_uncurved(k, pq);
+    const E alpha = E(W(rho / pq));
+    for (Index i = 0; i < a_.n; ++i) r[i] = r[i] - alpha * q[i];
+    for (Index i = 0; i < a_.n; ++i) q[i] = d != nullptr ? d[i] * r[i] : r[i];
+    const double norm = std::sqrt(real_part(dot(r, r))), next = real_part(dot(r, q));
+    if (!BatchState::usable(norm, next)) return state.end_unusable(k, norm, next);
+    const E beta = E(W(next / rho));
+    for (Index i = 0; i < a_.n; ++i) {
+      x[i] = x[i] + alpha * p[i];
+      p[i] = q[i] + beta * p[i];
+    }
+    state.advance(k, norm, next, a_.cols2);
+  }
+  void multiply_system(Index k) const {
+    if (!BatchSelection{a_.h[0], a_.c[0].re}.has(k)) return;
+    const E* matrix = vector(0) + k * a_.n * a_.n;
+    const E* x = system(1, a_.ld, k);
+    E* y = system(2, a_.ld2, k);
+    for (Index i = 0; i < a_.n; ++i) {
+      Sum<W> sum;
+      for (Index j = 0; j < a_.n; ++j) sum.add(widen(matrix[i * a_.n + j]) * widen(x[j]));
+      y[i] = E(sum.value());
     }
   }
   void cast() const {
@@ -443,6 +503,11 @@ Error allocate(Queue*, std::size_t bytes, void** to) {
   *to = device(block);
   return Error::none;
 }
+std::unique_ptr<Recording> recording;
+Error not_recorded(const char* what) {
+  return fail(Error::failed, std::string(what) + " cannot be recorded");
+}
+
 void release(Queue*, void* address) {
   worker().add([block = host(static_cast<char*>(address))] {
     Memory& m = memory();
@@ -459,14 +524,24 @@ Error enqueue(Queue*, const Call* calls, std::size_t count) {
   for (std::size_t k = 0; k < count; ++k) {
     if (calls[k].kernel >= Kernel::count) return fail(Error::failed, "no such kernel");
   }
-  worker().add([todo = std::vector<Call>(calls, calls + count)] {
+  auto task = [todo = std::vector<Call>(calls, calls + count)] {
     for (const Call& call : todo) {
-      if (!run(call)) std::abort();
+      if (call.kernel == Kernel::recording) {
+        for (const auto& again : static_cast<const Recording*>(call.v[0])->tasks) again();
+      } else if (!run(call)) {
+        std::abort();
+      }
     }
-  });
+  };
+  if (recording) {
+    recording->tasks.emplace_back(std::move(task));
+  } else {
+    worker().add(std::move(task));
+  }
   return Error::none;
 }
 Error upload(Queue*, void* to, const void* from, std::size_t bytes) {
+  if (recording) return not_recorded("numbers brought from the host");
   const auto* start = static_cast<const char*>(from);
   worker().add([to = host(static_cast<char*>(to)), data = std::vector<char>(start, start + bytes)] {
     std::memcpy(to, data.data(), data.size());
@@ -474,16 +549,38 @@ Error upload(Queue*, void* to, const void* from, std::size_t bytes) {
   return Error::none;
 }
 Error download(Queue*, void* to, const void* from, std::size_t bytes) {
+  if (recording) return not_recorded("a read");
   worker().add([=, from = host(static_cast<const char*>(from))] { std::memcpy(to, from, bytes); });
   return Error::none;
 }
 std::uint64_t marks[kMarks];
 Error mark(Queue*, std::int32_t number) {
+  if (recording) return not_recorded("a wait");
   marks[number] = worker().added();
   return Error::none;
 }
 Error wait(Queue*, std::int32_t number, double seconds, std::int32_t* done) {
   *done = worker().wait(marks[number], seconds) ? 1 : 0;
+  return Error::none;
+}
+// An address that no stream has: whoever queues on it is recorded all the same.
+char recording_stream;
+Error record(Queue*, void** stream) {
+  if (recording) return not_recorded("a recording");
+  recording = std::make_unique<Recording>();
+  *stream = &recording_stream;
+  return Error::none;
+}
+void forget(Queue*, Recording* r) {
+  worker().add([r] { delete r; });
+}
+Error recorded(Queue* queue, Recording** to) {
+  Recording* r = recording.release();
+  if (to != nullptr) {
+    *to = r;
+  } else {
+    forget(queue, r);
+  }
   return Error::none;
 }
 Error pin(Queue*, std::size_t bytes, void** to) {
@@ -494,8 +591,9 @@ void unpin(void* address) { std::free(address); }
 const char* message() { return last_message.c_str(); }
 
 constexpr Backend kBackend = {
-    kAbi,    sizeof(Backend), "emulated", count_devices, describe, locate, open, close, allocate,
-    release, enqueue,         upload,     download,      mark,     wait,   pin,  unpin, message};
+    kAbi,  sizeof(Backend), "emulated", count_devices, describe, locate,   open,
+    close, allocate,        release,    enqueue,       upload,   download, mark,
+    wait,  record,          recorded,   forget,        pin,      unpin,    message};
 
 }  // namespace
 

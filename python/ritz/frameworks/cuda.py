@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
 import numpy.typing as npt
@@ -36,6 +37,17 @@ class CudaArrays(Framework):
     ) -> tuple[Callable[[int], int], Callable[[int], None]] | None:
         """Return what gives memory of so many bytes and takes an address back, if there is any."""
         return None
+
+    def recording(self, device: int, stream: int) -> AbstractContextManager[Any]:
+        """Return what makes closures queue their work on a stream, and keep the memory they use."""
+        return nullcontext()
+
+    def record(
+        self, function: Callable[..., Any], arrays: Sequence[Any], device: int, stream: int
+    ) -> Any:
+        """Call a closure whose work is being recorded on a stream."""
+        with self.recording(device, stream):
+            return function(*arrays)
 
     def from_device(self, array: DeviceArray) -> Any:
         """Return an array of this framework over memory in a device, without a copy."""
@@ -76,6 +88,7 @@ class TorchOnCuda(CudaArrays):
         import torch
 
         self._torch = torch
+        self._pools: dict[tuple[int, int], Any] = {}
         self.type = torch.Tensor
         self.wrap: Callable[[Any], Any] = self._tensor
 
@@ -95,6 +108,20 @@ class TorchOnCuda(CudaArrays):
             lambda size: int(cuda.caching_allocator_alloc(size, device, stream)),
             cuda.caching_allocator_delete,
         )
+
+    @contextmanager
+    def recording(self, device: int, stream: int) -> Iterator[None]:
+        """Take memory from a pool of recordings, in the threads of backward passes as well."""
+        torch = self._torch
+        pool = self._pools.get((device, stream))
+        if pool is None:
+            pool = self._pools[device, stream] = torch.cuda.MemPool()
+        with (
+            torch.cuda.stream(torch.cuda.ExternalStream(stream, device)),
+            torch.cuda.use_mem_pool(pool, device),
+            torch.autograd.set_multithreading_enabled(False),
+        ):
+            yield
 
     def check_result(self, result: Any, what: str) -> None:
         """Refuse tensors of the host, sparse ones, and ones that require grad."""
@@ -120,6 +147,7 @@ class CupyOnCuda(CudaArrays):
         import cupy
 
         self._cupy = cupy
+        self._pools: dict[tuple[int, int], Any] = {}
         self.type = cupy.ndarray
         self.wrap: Callable[[Any], Any] = cupy.asarray
 
@@ -139,6 +167,16 @@ class CupyOnCuda(CudaArrays):
             return int(memory.ptr)
 
         return allocate, held.__delitem__
+
+    @contextmanager
+    def recording(self, device: int, stream: int) -> Iterator[None]:
+        """Take memory from a pool of recordings."""
+        cuda = self._cupy.cuda
+        pool = self._pools.get((device, stream))
+        if pool is None:
+            pool = self._pools[device, stream] = cuda.MemoryPool()
+        with cuda.ExternalStream(stream, device), cuda.using_allocator(pool.malloc):
+            yield
 
 
 class JaxOnCuda(CudaArrays):
@@ -160,6 +198,13 @@ class JaxOnCuda(CudaArrays):
         """Return the default stream, after the array is finished."""
         array.block_until_ready()
         return 0
+
+    def recording(self, device: int, stream: int) -> NoReturn:
+        """Refuse: JAX queues its work where nobody else can record it."""
+        raise TypeError(
+            "capturable is for closures of torch, CuPy and plain device arrays: JAX runs on "
+            "streams of its own, where nothing can be recorded; leave it out"
+        )
 
     def closure(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function with finished results."""

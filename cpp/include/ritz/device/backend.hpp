@@ -23,6 +23,9 @@ constexpr Element element_of = std::same_as<T, float>                 ? Element:
                                : std::same_as<T, std::complex<float>> ? Element::c8
                                                                       : Element::c16;
 
+/// Work that was recorded, to be run any number of times; the backend's.
+struct Recording;
+
 /// Elementwise kernels work on v[0], v[1], … of n elements with coefficients c[0], c[1], …, as the
 /// operations of the same names do (see space/concept.hpp) with their arguments in that order;
 /// those that end in a sum write it to out[0]. The others:
@@ -41,6 +44,18 @@ constexpr Element element_of = std::same_as<T, float>                 ? Element:
 ///                      its columns ld2 apart
 ///   csr                v[4] = A v[3], A in compressed rows: starts v[0] and indices v[1] of
 ///                      Index, values v[2]; `cols` columns of v[3] and v[4], ld and ld2 apart
+///
+/// Those on batches, of `cols` systems of n unknowns with their BatchState at out[0] (see
+/// space/batch.hpp); columns of a workspace are n apart, and a null v[4] stands for ones:
+///
+///   cg_batch_start     r = v[2] and p = v[3] of the claimed systems from b = v[0], ld apart,
+///                      q = v[1] or null for zero, and diagonals v[4], ld2 apart
+///   cg_batch           one step of the running systems: p = v[0], q = v[1], r = v[2], x = v[3],
+///                      ld apart, diagonals v[4], ld2 apart; at most cols2 iterations of each
+///   dense_batch        v[2] = A v[1], ld and ld2 apart, for the systems whose number at h[0] is
+///                      c[0].re, all if h[0] is null; their matrices v[0] by rows
+///
+///   recording          runs the Recording v[0], whose number is `seed`; nothing freezes it
 enum class Kernel : std::int32_t {
   copy,
   fill,
@@ -74,6 +89,10 @@ enum class Kernel : std::int32_t {
   subtract_block,
   combine,
   csr,
+  recording,
+  cg_batch_start,
+  cg_batch,
+  dense_batch,
   count
 };
 
@@ -152,6 +171,12 @@ struct Backend {
   /// Waits until what was queued before a mark is done, but not much longer than `seconds`; then
   /// `done` is 1, or 0.
   Error (*wait)(Queue*, std::int32_t number, double seconds, std::int32_t* done) = nullptr;
+  /// What is queued from now on, by `enqueue` or by anybody on `stream`, is recorded instead of
+  /// run. Memory may be allocated and released meanwhile; other functions fail.
+  Error (*record)(Queue*, void** stream) = nullptr;
+  /// The end of it; forgets what was recorded if `to` is null.
+  Error (*recorded)(Queue*, Recording** to) = nullptr;
+  void (*forget)(Queue*, Recording*) = nullptr;
   /// Memory of the host that `download` writes to without a copy in between.
   Error (*pin)(Queue*, std::size_t bytes, void** to) = nullptr;
   void (*unpin)(void* memory) = nullptr;

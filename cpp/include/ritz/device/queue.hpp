@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitset>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <span>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ritz/core/function_ref.hpp"
 #include "ritz/device/backend.hpp"
 
 namespace ritz::device {
@@ -39,6 +41,23 @@ class RITZ_API Question {
   std::size_t number_ = 0;
 };
 
+/// Work of a queue that was recorded, with what it needs.
+class RITZ_API DeviceRecording {
+ public:
+  DeviceRecording(std::shared_ptr<DeviceQueue> queue, Recording* recording, std::uint64_t number,
+                  std::vector<std::shared_ptr<void>> kept);
+  DeviceRecording(const DeviceRecording&) = delete;
+  ~DeviceRecording();
+  /// Queues it again.
+  void play() const;
+
+ private:
+  std::shared_ptr<DeviceQueue> queue_;
+  Recording* recording_;
+  std::uint64_t number_;
+  std::vector<std::shared_ptr<void>> kept_;
+};
+
 /// Calls are collected and handed over together, when somebody reads, waits, or queues work of his
 /// own: a backend then sees whole stretches of a method, and can replay those that come again.
 /// One thread at a time.
@@ -55,7 +74,7 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   void* stream() {
     flush();
     if (fresh_) forget();
-    return stream_;
+    return recording_ ? recording_stream_ : stream_;
   }
 
   void call(const Call& call) {
@@ -73,6 +92,13 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   /// returns null if there is none left; `release` is given what it returned.
   void use_allocator(std::function<void*(std::size_t)> allocate,
                      std::function<void(void*)> release);
+
+  /// What `work` queues, here or by others on `stream`, but does not run. It must neither wait nor
+  /// bring numbers of the host. Throws what it throws, or DeviceError if that is no use.
+  std::unique_ptr<DeviceRecording> record(function_ref<void()> work);
+  bool recording() const { return recording_; }
+  /// While recording: keeps something alive as long as the recording.
+  void keep(std::shared_ptr<void> thing) { kept_.push_back(std::move(thing)); }
 
   void upload(void* to, const void* from, std::size_t bytes);
   /// From device memory: waits, unless it came with the last wait and nothing was queued since.
@@ -118,6 +144,7 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   // Mark 0 is for waits, the others are the questions'.
   static constexpr std::size_t kQuestions = kMarks - 1;
   friend class Question;
+  friend class DeviceRecording;
 
   struct Announced {
     const double* start;
@@ -127,6 +154,7 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   DeviceQueue(std::int32_t device, void* stream);
   void check(Error error, const char* doing) const;
   void* take(std::size_t bytes, bool pooled);
+  void flush_quietly();
   void wait_for(std::int32_t mark);
   void forget() {
     announced_.clear();
@@ -146,6 +174,10 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   std::size_t used_ = 0;      // slots that ever were held
   double* mirror_ = nullptr;  // kMirror doubles, and kMostAsked for each question
   std::bitset<kQuestions> open_;
+  bool recording_ = false;
+  void* recording_stream_ = nullptr;
+  std::uint64_t recordings_ = 0;
+  std::vector<std::shared_ptr<void>> kept_;
   static constexpr std::size_t kSmallest = 1024;  // doubles that `send` makes room for
   struct Sent {
     double* memory = nullptr;
@@ -156,6 +188,7 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   std::function<void*(std::size_t)> allocate_;
   std::function<void(void*)> release_;
   std::size_t held_ = 0;
+  std::chrono::steady_clock::time_point checked_;  // when `on_wait` was last called
   Index waits_ = 0, calls_ = 0;
   std::string failure_;  // met where nothing can be thrown
 };
