@@ -37,6 +37,7 @@ from ritz.workspace import Workspace
 
 if TYPE_CHECKING:
     from ritz import checks, cuda, curvature, losses, monitors, precond, selection, sketch
+    from ritz.batch import CgBatchResult, cg_batch
     from ritz.checks import Report, check
     from ritz.curvature.closures import Closures
     from ritz.curvature.distance import function_space_distance
@@ -74,6 +75,7 @@ __version__: str = _core.version
 
 __all__ = [
     "CallbackFailed",
+    "CgBatchResult",
     "Closures",
     "Counts",
     "Curvature",
@@ -108,6 +110,7 @@ __all__ = [
     "bilinear_form",
     "block",
     "cg",
+    "cg_batch",
     "cgls",
     "check",
     "checks",
@@ -180,6 +183,8 @@ __all__ = [
 
 # Imported when first asked for.
 _LAZY = {
+    "CgBatchResult": "ritz.batch",
+    "cg_batch": "ritz.batch",
     "eigsh": "ritz.eigen.eigsh",
     "eigs": "ritz.eigen.eigs",
     "lobpcg": "ritz.eigen.lobpcg",

@@ -8,12 +8,38 @@ from typing import Any
 import numpy as np
 
 from ritz import _core
-from ritz.frameworks.cuda import framework_on_device, on_device
+from ritz.frameworks.cuda import CudaArrays, framework_on_device, on_device
 from ritz.operators import LinearOperator, working_dtype
 
-__all__ = ["DeviceProblem", "on_device"]
+__all__ = ["DeviceProblem", "device_core", "device_setting", "on_device"]
 
 _CORES = {"float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16"}
+
+
+def device_core(framework: CudaArrays, array: Any, device: int, dtype: np.dtype[Any]) -> Any:
+    """Return the compiled methods on the stream that the caller of `array` works on."""
+    stream = framework.stream(array, device)
+    core = getattr(_core.cuda, _CORES[dtype.name])(device, stream)
+    if (allocator := framework.allocator(device, stream)) is not None:
+        core.use_allocator(*allocator)
+    return core
+
+
+def device_setting(
+    example: Any, name: str, operators: Sequence[LinearOperator | None]
+) -> tuple[CudaArrays, Any, np.dtype[Any], tuple[int, ...]]:
+    """Return whose array `example` is, the compiled methods for it, its dtype and its shape."""
+    framework = framework_on_device(example)
+    device, kind, shape = _core.describe_array(example, name)
+    if device < 0:
+        raise TypeError(f"{name} says that it is in device memory, but its address is the host's")
+    given = np.dtype(kind)
+    dtype = working_dtype(list(operators), [given])
+    if given != dtype or given.name not in _CORES:
+        raise TypeError(
+            f"{name} has dtype {given}, but this run works in {dtype}: cast it on the device"
+        )
+    return framework, device_core(framework, example, device, given), given, tuple(shape)
 
 
 class DeviceProblem:
@@ -30,23 +56,9 @@ class DeviceProblem:
         out: Any = None,
     ) -> None:
         m, n = A.shape
-        self.framework = framework_on_device(b)
-        device, kind, shape = _core.describe_array(b, "b")
-        if device < 0:
-            raise TypeError("b says that it is in device memory, but its address is the host's")
-        if tuple(shape) not in ((m,), (m, 1)):
-            raise ValueError(f"b has shape {tuple(shape)}; A of shape {A.shape} needs shape ({m},)")
-        given = np.dtype(kind)
-        self.dtype = working_dtype([A, *others], [given])
-        if given != self.dtype or given.name not in _CORES:
-            raise TypeError(
-                f"b has dtype {given}, but this run works in {self.dtype}: cast it on the device"
-            )
-        make = getattr(_core.cuda, _CORES[given.name])
-        stream = self.framework.stream(b, device)
-        self.core = make(device, stream)
-        if (allocator := self.framework.allocator(device, stream)) is not None:
-            self.core.use_allocator(*allocator)
+        self.framework, self.core, self.dtype, shape = device_setting(b, "b", [A, *others])
+        if shape not in ((m,), (m, 1)):
+            raise ValueError(f"b has shape {shape}; A of shape {A.shape} needs shape ({m},)")
         self.b = self.core.take(b, "b")
         self.x0 = None if x0 is None else self._vector(x0, "x0", n)
         self._out = out

@@ -193,7 +193,7 @@ def run(
         A, compiled = _for_blocks(A, compiled)
     device = on_device(b)
     if device:
-        _require_host(columns or bool(given["batched"]), given)
+        _require_host(columns, given)
     if given["batched"] or columns:
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
     problem: LinearProblem | DeviceProblem = (DeviceProblem if device else LinearProblem)(
@@ -227,6 +227,8 @@ def run(
 
 def _require_host(columns: bool, given: Common) -> None:
     """Raise TypeError for what is not done on a device."""
+    if given["batched"]:
+        raise TypeError("batched=True is for host memory: cg_batch solves batches on a device")
     if columns:
         raise TypeError("b has several columns in device memory: solve them one by one")
     for name in ("workspace", "x_dtype"):

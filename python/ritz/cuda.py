@@ -47,16 +47,17 @@ def info() -> dict[str, Any]:
 
 
 def asarray(values: npt.ArrayLike, *, device: int = 0, stream: int = 0) -> DeviceArray:
-    """Return a vector copied to a device.
+    """Return an array copied to a device.
 
     Parameters
     ----------
-    values : array_like, shape (n,)
-        Of float32, float64, complex64 or complex128; integers become float64.
+    values : array_like
+        A vector, or an array of more dimensions. Of float32, float64,
+        complex64 or complex128; integers become float64.
     device : int
         The number of the device.
     stream : int
-        The address of a CUDA stream on which the vector is used; 0 is the default stream.
+        The address of a CUDA stream on which the array is used; 0 is the default stream.
 
     Returns
     -------
@@ -73,8 +74,8 @@ def asarray(values: npt.ArrayLike, *, device: int = 0, stream: int = 0) -> Devic
     """
     host = np.asarray(values)
     host = np.ascontiguousarray(host, _arrays.element_type(host.dtype, "values"))
-    if host.ndim != 1:
-        raise ValueError(f"values has shape {host.shape}; pass a vector")
+    if host.ndim == 0:
+        raise ValueError(f"values is a number, {host}; pass an array")
     array = _core.empty_array(host.dtype, host.size, device, stream)
     array.copy_from_host(host)
-    return array
+    return array if host.ndim == 1 else array.reshape(host.shape)

@@ -32,6 +32,7 @@ void bind_c16(py::module_ m);
 void bind_cuda(py::module_ m);
 void bind_device(py::module_ m);
 
+void bind_cg_batch(const ElementTypes& types);
 void bind_eigs(const ElementTypes& types);
 void bind_eigsh(const ElementTypes& types);
 void bind_estimators(const ElementTypes& types);

@@ -87,7 +87,7 @@ Described describe(const py::object& array, const std::string& name, void* strea
     d.data = a.data;
     d.device = a.queue->device();
     d.type = a.type;
-    d.shape = {a.size};
+    d.shape = a.dimensions();
     d.owner = a.owner;
     return d;
   }
@@ -129,18 +129,27 @@ py::object to_dlpack(const DeviceArray& a, const py::object& stream,
   }
   struct Held {
     DeviceArray array;
-    std::int64_t shape, stride = 1;
+    std::vector<Index> shape, strides;
     dlpack::Managed plain;
     dlpack::ManagedVersioned versioned;
   };
   auto held = std::make_unique<Held>();
   held->array = a;
-  held->shape = a.size;
+  held->shape = a.dimensions();
+  held->strides.assign(held->shape.size(), 1);
+  for (std::size_t k = held->shape.size(); k-- > 1;) {
+    held->strides[k - 1] = held->strides[k] * held->shape[k];
+  }
   const auto bytes = static_cast<std::uint8_t>(std::stoi(a.type.substr(2)));
   const dlpack::DataType dtype{static_cast<std::uint8_t>(a.type[1] == 'f' ? 2 : 5),
                                static_cast<std::uint8_t>(8 * bytes), 1};
-  const dlpack::Tensor tensor{
-      a.data, {dlpack::kCuda, a.queue->device()}, 1, dtype, &held->shape, &held->stride, 0};
+  const dlpack::Tensor tensor{a.data,
+                              {dlpack::kCuda, a.queue->device()},
+                              static_cast<std::int32_t>(held->shape.size()),
+                              dtype,
+                              held->shape.data(),
+                              held->strides.data(),
+                              0};
   const auto capsule = [](auto* managed, const char* name) {
     using M = std::remove_pointer_t<decltype(managed)>;
     managed->deleter = [](M* m) { delete static_cast<Held*>(m->context); };
@@ -190,8 +199,9 @@ DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, std::st
 void bind_device(py::module_ m) {
   py::class_<DeviceArray>(m, "DeviceArray")
       .def_readonly("size", &DeviceArray::size)
-      .def_property_readonly("shape", [](const DeviceArray& a) { return py::make_tuple(a.size); })
-      .def_property_readonly("ndim", [](const DeviceArray&) { return 1; })
+      .def_property_readonly(
+          "shape", [](const DeviceArray& a) { return py::tuple(py::cast(a.dimensions())); })
+      .def_property_readonly("ndim", [](const DeviceArray& a) { return a.dimensions().size(); })
       .def_property_readonly("dtype", [](const DeviceArray& a) { return py::dtype(a.type); })
       .def_property_readonly("device", [](const DeviceArray& a) { return a.queue->device(); })
       .def_property_readonly(
@@ -200,12 +210,13 @@ void bind_device(py::module_ m) {
             a.queue->flush();
             const auto stream = reinterpret_cast<std::uintptr_t>(a.queue->stream());
             py::dict d;
-            d["shape"] = py::make_tuple(a.size);
+            d["shape"] = py::tuple(py::cast(a.dimensions()));
             d["typestr"] = a.type;
             d["data"] = py::make_tuple(reinterpret_cast<std::uintptr_t>(a.data), false);
             d["strides"] = py::none();
             d["version"] = 3;
-            d["stream"] = stream == 0 ? 1 : stream;  // 0 is ambiguous
+            // 0 is ambiguous. What is recorded needs no order, and must not be waited for.
+            if (!a.queue->recording()) d["stream"] = stream == 0 ? 1 : stream;
             return d;
           })
       .def(
@@ -216,9 +227,22 @@ void bind_device(py::module_ m) {
           py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack_device__",
            [](const DeviceArray& a) { return py::make_tuple(dlpack::kCuda, a.queue->device()); })
+      .def("reshape",
+           [](const DeviceArray& a, std::vector<Index> shape) {
+             Index size = 1;
+             for (const Index k : shape) size = k < 0 ? -1 : size * k;
+             if (size != a.size || shape.empty()) {
+               throw py::value_error("the shape has another size than " + std::to_string(a.size));
+             }
+             DeviceArray b = a;
+             b.shape = std::move(shape);
+             return b;
+           })
       .def("copy_to_host",
            [](const DeviceArray& a) {
-             py::array host(py::dtype(a.type), std::vector<py::ssize_t>{a.size});
+             const std::vector<Index> shape = a.dimensions();
+             py::array host(py::dtype(a.type),
+                            std::vector<py::ssize_t>(shape.begin(), shape.end()));
              void* const to = host.mutable_data();
              const auto bytes = static_cast<std::size_t>(host.nbytes());
              const py::gil_scoped_release release;

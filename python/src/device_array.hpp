@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "dlpack.hpp"
 #include "ritz/core/view.hpp"
@@ -23,6 +24,9 @@ struct DeviceArray {
   std::string type;  // as the array interface has it: "<f8"
   std::shared_ptr<device::DeviceQueue> queue;
   std::shared_ptr<void> owner;
+  std::vector<Index> shape = {};  // in C order; empty for a vector
+
+  std::vector<Index> dimensions() const { return shape.empty() ? std::vector{size} : shape; }
 };
 
 template <Field T>

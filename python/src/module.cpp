@@ -73,9 +73,10 @@ PYBIND11_MODULE(_core, m) {
   bind_f8(types.f8);
   bind_c8(types.c8);
   bind_c16(types.c16);
-  for (const auto bind : {&bind_eigs, &bind_eigsh, &bind_estimators, &bind_funm, &bind_kaczmarz,
-                          &bind_lobpcg, &bind_lowrank, &bind_lstsq, &bind_nystrom, &bind_quadrature,
-                          &bind_selection, &bind_skeleton, &bind_sketch, &bind_svds}) {
+  for (const auto bind :
+       {&bind_cg_batch, &bind_eigs, &bind_eigsh, &bind_estimators, &bind_funm, &bind_kaczmarz,
+        &bind_lobpcg, &bind_lowrank, &bind_lstsq, &bind_nystrom, &bind_quadrature, &bind_selection,
+        &bind_skeleton, &bind_sketch, &bind_svds}) {
     bind(types);
   }
   bind_cuda(m);

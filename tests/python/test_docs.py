@@ -94,7 +94,7 @@ SKETCHES = [
 ]
 TOLD = [
     *(("methods.md", name) for name in [*SPECTRA, "least_squares", "minimize"]),
-    *(("solvers.md", name) for name in ["solve", *ritz._core.linear_methods()]),
+    *(("solvers.md", name) for name in ["solve", "cg_batch", *ritz._core.linear_methods()]),
     *(("sketch-options.md", name) for name in SKETCHES),
     *(("preconditioners.md", f"precond.{name}") for name in ritz.precond.__all__ if name.islower()),
 ]
@@ -108,7 +108,7 @@ SAME_AS = {
     "cr": "minres",
     "fgmres": "gmres",
 }
-IN_THE_TEXT = {"funm_multiply": {"f"}, "precond.closure": {"f", "n"}}
+IN_THE_TEXT = {"cg_batch": {"B", "X0"}, "funm_multiply": {"f"}, "precond.closure": {"f", "n"}}
 Table = dict[str, tuple[str, str]]
 
 

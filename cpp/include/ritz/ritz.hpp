@@ -3,6 +3,7 @@
 
 #include "ritz/compiled.hpp"
 #include "ritz/krylov/accumulate.hpp"
+#include "ritz/krylov/cg_batch.hpp"
 #include "ritz/op/algebra.hpp"
 #include "ritz/op/any_operator.hpp"
 #include "ritz/op/block_diagonal.hpp"
