@@ -1,4 +1,5 @@
 // The linear solvers over vectors in device memory, and the operators that they are given.
+#include "bind_eigsh.hpp"
 #include "bind_linear.hpp"
 #include "bind_methods.hpp"
 #include "device_array.hpp"
@@ -7,6 +8,7 @@
 #include "options.hpp"
 #include "ritz/compiled/linear.hpp"
 #include "ritz/op/device_csr.hpp"
+#include "ritz/op/recorded.hpp"
 #include "workspace.hpp"
 
 namespace ritz::python {
@@ -41,10 +43,10 @@ class DeviceClosure {
     const py::object out = fills ? array(y.data, y.size) : py::object();
     space_.queue().flush();  // the closure's own work comes after what was collected
     if (fills) {
-      f_(in, out);
+      call(py::make_tuple(in, out));
       return;
     }
-    const py::object result = f_(in);
+    const py::object result = call(py::make_tuple(in));
     if (result.is_none() || !py::isinstance(result, type_)) {
       adapter_.attr("reject")(result, what_, y.size, dtype_name<T>());
     }
@@ -55,6 +57,7 @@ class DeviceClosure {
       adapter_.attr("reject")(result, what_, y.size, dtype_name<T>());
     }
     space_.copy(VectorView<const T>(view_of<T>(a)), y);
+    if (space_.queue().recording()) space_.queue().keep(keep(result));
     // The result's memory is its framework's again as soon as this returns.
     space_.queue().flush();
   }
@@ -65,6 +68,13 @@ class DeviceClosure {
     Index size = 0;
     py::object array;
   };
+
+  py::object call(const py::tuple& arrays) const {
+    device::DeviceQueue& queue = space_.queue();
+    if (!queue.recording()) return f_(*arrays);
+    return adapter_.attr("record")(f_, arrays, queue.device(),
+                                   reinterpret_cast<std::uintptr_t>(queue.stream()));
+  }
 
   py::object array(T* data, Index size) const {
     for (const Entry& e : cache_) {
@@ -125,7 +135,6 @@ struct DeviceObserver {
   bool operator()(const Iteration& it) const {
     if (monitor->history) monitor->residuals.push_back(it.residual);
     const py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (monitor->callback.is_none()) return false;
     try {
       return py::cast<bool>(py::bool_(monitor->callback(PythonIteration(it, py::none()))));
@@ -194,6 +203,11 @@ class DeviceCore {
             true, space()};
   }
 
+  /// An operator whose products the device repeats without Python.
+  N recorded(const N& a) {
+    return {AnyOperator<T>(Recorded<T, AnyOperator<T>>(space(), a.op)), false, space()};
+  }
+
   N diagonal(const py::array_t<T, py::array::c_style>& d) {
     DeviceArray a = new_array<T>(queue_, d.size());
     queue_->upload(a.data, d.data(), static_cast<std::size_t>(d.nbytes()));
@@ -239,12 +253,7 @@ class DeviceCore {
       throw py::value_error("workspace was made for " + memory.method + "; make one for " + method);
     }
     DeviceObserver observer{&monitor};
-    Monitor watch;
-    watch.observer = observer;
-    watch.timeout = monitor.timeout;
-    watch.max_products = monitor.max_products;
-    // A product in Python costs more than reading a number; kernels alone want to run ahead.
-    watch.check_every = calls_python ? 1 : 10;
+    const Monitor watch = watched(observer, calls_python);
     const auto run =
         compiled::begin<S>(s, A, M ? &*M : nullptr, VectorView<const T>(view_of<T>(b)),
                            view_of<T>(x), linear_method<S>(method).request(options, memory), watch);
@@ -265,6 +274,31 @@ class DeviceCore {
     return py::make_tuple(std::move(x), outcome);
   }
 
+  /// V comes back as its transpose: an array in C order of k vectors.
+  py::tuple eigsh(const N& a, const py::object& mass, const py::object& mass_inverse,
+                  const py::object& solve, double sigma, const py::dict& options, int which,
+                  std::uint64_t seed, const DeviceArray& v0, const DeviceArray& deflate,
+                  PythonMonitor& monitor) {
+    const Index n = a.op.cols(), k = read_options<EigshOptions>(options).k;
+    DeviceArray V = new_array<T>(queue_, n * k);
+    V.shape = {k, n};
+    const auto columns = [n](const DeviceArray& given) {
+      return BlockView<const T>{static_cast<const T*>(given.data), n, given.size / n, n};
+    };
+    S s = space();
+    EigshWorkspace<S> ws;
+    DeviceObserver observer{&monitor};
+    const py::tuple result =
+        run_eigsh(s, a, {{mass, mass_inverse, solve}, sigma, options, which, seed}, columns(v0),
+                  columns(deflate), {static_cast<T*>(V.data), n, k, n}, py::cast(V), ws, {},
+                  [&](bool calls_python, const auto& run) {
+                    const py::gil_scoped_release release;
+                    return run(watched(observer, calls_python));
+                  });
+    queue_->flush();
+    return result;
+  }
+
   DeviceArray apply(const N& a, const DeviceArray& x, bool adjoint) const {
     DeviceArray y = new_array<T>(queue_, adjoint ? a.op.cols() : a.op.rows());
     check_size("x", x.size, adjoint ? a.op.rows() : a.op.cols());
@@ -275,6 +309,17 @@ class DeviceCore {
   }
 
  private:
+  static Monitor watched(const DeviceObserver& observer, bool calls_python) {
+    const PythonMonitor& monitor = *observer.monitor;
+    Monitor watch;
+    if (monitor.history || !monitor.callback.is_none()) watch.observer = observer;
+    watch.timeout = monitor.timeout;
+    watch.max_products = monitor.max_products;
+    // A product in Python costs more than reading a number; kernels alone want to run ahead.
+    watch.check_every = calls_python ? 1 : 10;
+    return watch;
+  }
+
   std::shared_ptr<device::DeviceQueue> queue_;
 };
 
@@ -306,6 +351,7 @@ void bind_core(py::module_& m, const char* name) {
                                   "function of device arrays");
            })
       .def("closure", &Core::closure)
+      .def("recorded", &Core::recorded)
       .def("diagonal", &Core::diagonal)
       .def("identity", [](const Core& c,
                           Index n) { return N{Any(Identity<S>(c.space(), n)), false, c.space()}; })
@@ -317,7 +363,9 @@ void bind_core(py::module_& m, const char* name) {
              return block_of<T, S>(c.space(), std::move(heights), std::move(widths), parts);
            })
       .def("use_allocator", &Core::use_allocator)
+      .def("empty", [](const Core& c, Index n) { return new_array<T>(c.queue(), n); })
       .def("solve", &Core::solve)
+      .def("eigsh", &Core::eigsh)
       .def("apply",
            [](const Core& c, const N& a, const DeviceArray& x) { return c.apply(a, x, false); })
       .def("apply_adjoint",

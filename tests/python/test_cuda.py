@@ -141,6 +141,140 @@ def test_kernels_run_ahead_of_the_host():
     assert result.converged
     # One wait for every ten iterations, and a few at the start and at the end.
     assert result.iterations // 10 <= core.waits - before <= result.iterations // 10 + 6
+    assert result.iterations % 10 in (0, 2)  # looked at two iterations late
+
+
+class Tridiagonal:
+    """A product that only queues kernels, and counts how often Python is asked for it."""
+
+    def __init__(self, core):
+        self.core, self.calls = core, 0
+        a = scipy.sparse.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(N, N)).tocsr()
+        self.node = core.csr_int32(N, N, a.indptr, a.indices, a.data)
+
+    def __call__(self, x):
+        self.calls += 1
+        between = self.core.apply(self.node, x)
+        return self.core.apply(self.node, between)
+
+
+@pytest.mark.parametrize("method", ["cg", "minres", "gmres", "bicgstab", "lsqr"])
+def test_capturable_closures_are_called_twice_and_then_replayed(method):
+    core = _core.cuda.f8(0, 0)
+    eager, recorded = Tridiagonal(core), Tridiagonal(core)
+    b = on(RNG.standard_normal(N))
+    made = {"rmatvec": eager}, {"rmatvec": recorded, "capturable": True}
+    solve = getattr(ritz, method)
+    tight = {"atol": 1e-9} if method == "lsqr" else {"rtol": 1e-9}
+    plain, fast = (
+        solve(ritz.LinearOperator((N, N), matvec=f, dtype=np.float64, **options), b, **tight)
+        for f, options in zip((eager, recorded), made, strict=True)
+    )
+    assert plain.converged
+    assert fast.converged
+    np.testing.assert_allclose(host(fast.x), host(plain.x), rtol=0, atol=1e-12)
+    assert eager.calls == plain.products.total
+    assert fast.products.total >= plain.products.total
+    if method in ("cg", "minres"):  # two pairs of vectors: one of them comes once
+        assert recorded.calls <= 6
+    assert recorded.calls <= fast.products.total
+
+
+def test_captured_closures_raise_their_own_exceptions_and_must_not_wait():
+    core = _core.cuda.f8(0, 0)
+    product, b = Tridiagonal(core), on(np.ones(N))
+
+    def failing(x):
+        if product.calls == 1:
+            raise ZeroDivisionError("mine")
+        return product(x)
+
+    def reading(x):
+        host(x)
+        return product(x)
+
+    def solve(f):
+        return ritz.cg(ritz.LinearOperator((N, N), matvec=f, dtype=np.float64, capturable=True), b)
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        solve(failing)
+    with pytest.raises(ritz.cuda.DeviceError, match="cannot be recorded"):
+        solve(reading)
+    assert solve(product).converged
+    assert ritz.cg(
+        ritz.LinearOperator((N, N), matvec=lambda x: 2.0 * x, dtype=np.float64, capturable=True),
+        np.ones(N),
+    ).converged
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+def test_eigenpairs_of_device_operators(dtype):
+    a = SPD.astype(dtype)
+    if a.dtype.kind == "c":
+        a = (a + 1j * np.triu(GENERAL, 1) - 1j * np.triu(GENERAL, 1).T).astype(dtype)
+    start = RNG.standard_normal(N).astype(dtype)
+    expected = np.linalg.eigvalsh(a)
+    eps = np.finfo(dtype).eps
+    for options in ({"v0": on(start)}, {"like": on(start), "which": "SA"}, {"like": on(start)}):
+        w, V = result = ritz.eigsh(closure(a, dtype), 4, **options)
+        assert result.converged
+        assert isinstance(V, ritz.cuda.DeviceArray)
+        wanted = expected[:4] if options.get("which") == "SA" else expected[-4:]
+        np.testing.assert_allclose(w, wanted, atol=100 * eps * expected[-1])
+        rows = host(V)
+        assert rows.shape == (4, N)
+        assert rows.dtype == dtype
+        errors = np.linalg.norm(a @ rows.T - rows.T * w, axis=0)
+        assert np.all(errors <= 1.1 * result.residuals + 20 * eps * expected[-1])
+        np.testing.assert_allclose(rows.conj() @ rows.T, np.eye(4), atol=200 * eps)
+
+
+def test_eigenpairs_with_a_mass_a_solve_and_known_vectors_on_a_device():
+    d = np.linspace(1.0, 2.0, N)
+    expected = np.linalg.eigvalsh(SPD / np.sqrt(np.outer(d, d)))
+    M, Minv = ritz.diagonal(d), ritz.diagonal(1.0 / d)
+    w, V = result = ritz.eigsh(closure(SPD), 3, M=M, Minv=Minv, like=on(d))
+    assert result.converged
+    np.testing.assert_allclose(w, expected[-3:], rtol=1e-10)
+    np.testing.assert_allclose(host(V) @ (d[:, None] * host(V).T), np.eye(3), atol=1e-10)
+    sigma = 10.2
+    inverse = closure(np.linalg.inv(SPD - sigma * np.diag(d)))
+    w = ritz.eigsh(closure(SPD), 3, M=M, sigma=sigma, OPinv=inverse, like=on(d))[0]
+    nearest = expected[np.argsort(abs(expected - sigma))[:3]]
+    np.testing.assert_allclose(w, np.sort(nearest), rtol=1e-9)
+    values, vectors = np.linalg.eigh(SPD)
+    w = ritz.eigsh(closure(SPD), 2, like=on(d), deflate=on(vectors[:, -1]))[0]
+    np.testing.assert_allclose(w, values[-3:-1], rtol=1e-10)
+
+
+def test_what_eigsh_refuses_on_a_device(tmp_path):
+    A, b = closure(SPD), on(np.ones(N))
+    with pytest.raises(ValueError, match="checkpoint is for runs in host memory"):
+        ritz.eigsh(A, 2, like=b, checkpoint=tmp_path / "state")
+    with pytest.raises(ValueError, match="workspace is for runs in host memory"):
+        ritz.eigsh(A, 2, like=b, workspace=ritz.Workspace("eigsh", N))
+    with pytest.raises(TypeError, match="deflate is in host memory"):
+        ritz.eigsh(A, 2, like=b, deflate=np.ones(N))
+    with pytest.raises(ValueError, match="v0 has shape"):
+        ritz.eigsh(A, 2, v0=on(np.ones(N + 1)))
+    with pytest.raises(TypeError, match="like has dtype float32"):
+        ritz.eigsh(A, 2, like=on(np.ones(N, np.float32)))
+    seen = []
+
+    def failing(x):
+        seen.append(x)
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        ritz.eigsh(ritz.LinearOperator((N, N), matvec=failing, dtype=np.float64), 2, like=b)
+    stopped = ritz.eigsh(A, 2, like=b, max_products=5)
+    assert stopped.status.name == "max_products"
+
+
+def test_operators_of_another_framework_are_refused():
+    A = ritz.LinearOperator((N, N), matvec=lambda x: x, dtype=np.float64, framework="numpy")
+    with pytest.raises(TypeError, match="arrays of numpy, but b is a"):
+        ritz.cg(A, on(np.ones(N)))
 
 
 def test_a_start_an_output_a_history_and_limits():
@@ -225,7 +359,7 @@ def test_what_is_wrong_is_named():
     with pytest.raises(TypeError, match="workspace is for vectors in host memory"):
         ritz.cg(A, on(b), workspace=ritz.Workspace("cg", N))
     with pytest.raises(TypeError, match="device memory"):
-        ritz.eigsh(A, 2, v0=on(b))
+        ritz.svds(A, 2, v0=on(b))
 
 
 @pytest.mark.parametrize(

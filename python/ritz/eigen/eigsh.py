@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._device import device_setting
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.frameworks import Framework
+from ritz.frameworks.cuda import CudaArrays, on_device
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import EigshResult, Status, account_of
 from ritz.workspace import Workspace, lent
@@ -105,7 +107,8 @@ def eigsh(
         Of the starting vectors: the same seed gives the same bits.
     like : array, optional
         An example of the kind of array that A's closures take, and that V is returned as; needed
-        where neither A nor v0 tells that it is not NumPy's.
+        where neither A nor v0 tells that it is not NumPy's. One in device memory, as v0 there,
+        says that the run is on the device; w and the errors are NumPy's then.
     verify : bool
         False takes the residuals from the recurrence and saves k products.
     callback, timeout, max_products, history, workspace
@@ -173,36 +176,53 @@ def eigsh(
     seed = _arrays.seed_of(seed)
     path = "" if checkpoint is None else os.fspath(checkpoint)
     every = _arrays.nonnegative(checkpoint_every, "checkpoint_every")
-    framework, dtype = setting(A, like)
-    known, _ = _columns(deflate, "deflate", A)
-    start, given_framework = _columns(v0, "v0", A)
-    framework = given_framework or framework
     others = [a for a in (mass, mass_inverse, solve) if a is not None]
-    types = [a.dtype for a, came in ((start, v0), (known, deflate)) if came is not None]
-    dtype = working_dtype([A, *others], types or [dtype])
-    core = _arrays.core(dtype)
+    example = next((a for a in (v0, like) if a is not None and on_device(a)), None)
+    framework: Framework
+    if example is not None:
+        if path or workspace is not None:
+            name = "checkpoint" if path else "workspace"
+            raise ValueError(f"{name} is for runs in host memory; leave it out on a device")
+        framework, core, dtype, _ = device_setting(
+            example, "v0" if example is v0 else "like", [A, *others]
+        )
+        blocks = tuple(
+            _on_device(core, given, name, n) for given, name in ((v0, "v0"), (deflate, "deflate"))
+        )
+        rest: tuple[Any, ...] = ()
+    else:
+        core = None
+        framework, dtype = setting(A, like)
+        known, _ = _columns(deflate, "deflate", A)
+        start, given_framework = _columns(v0, "v0", A)
+        framework = given_framework or framework
+        types = [a.dtype for a, came in ((start, v0), (known, deflate)) if came is not None]
+        dtype = working_dtype([A, *others], types or [dtype])
+        blocks = tuple(
+            np.asfortranarray(_arrays.cast(block, dtype, name))
+            for block, name in ((start, "v0"), (known, "deflate"))
+        )
+        rest = (path, every)
     watch = Watch("eigsh", framework, callback, history, timeout, max_products)
     with (
         lent(workspace, "eigsh", dtype) as memory,
-        Binding(dtype, framework) as run,
+        Binding(dtype, framework, core) as run,
         watch.running() as ending,
     ):
         if n == 0:
             w, V, residuals, bounds, outcome = _nothing_to_find(dtype)
         else:
-            w, V, residuals, bounds, outcome = core.eigsh(
+            w, V, residuals, bounds, outcome = run.core.eigsh(
                 run(A),
                 *(None if a is None else run(a) for a in (mass, mass_inverse, solve)),
                 shift,
                 options,
                 _WHICH[which],
                 seed,
-                np.asfortranarray(_arrays.cast(start, dtype, "v0")),
-                np.asfortranarray(_arrays.cast(known, dtype, "deflate")),
-                path,
-                every,
+                *blocks,
+                *rest,
                 watch.monitor,
-                memory,
+                *(() if example is not None else (memory,)),
             )
         real = np.dtype(dtype.char.lower())
         # Rounding in w, in the vectors and in the residual's own evaluation: a few eps ‖A‖.
@@ -211,13 +231,13 @@ def eigsh(
         account |= {
             "residuals": residuals,
             "bounds": bounds,
-            "multiplicities": core.multiplicities(w, bounds),
+            "multiplicities": _arrays.core(dtype).multiplicities(w, bounds),
             "restarts": outcome["restarts"],
             "locked": outcome["locked"],
             "norm_a": outcome["norm_a"],
         }
         values = framework.from_numpy(w.astype(real))
-        vectors = framework.from_numpy(V) if return_eigenvectors else None
+        vectors = _vectors(V, framework) if return_eigenvectors else None
         ending.result = result = EigshResult((values, vectors), **account)
     return result
 
@@ -286,6 +306,28 @@ def _columns(given: Any, name: str, A: LinearOperator) -> tuple[npt.NDArray[Any]
             f"A of shape {A.shape} needs shape ({n},), or ({n}, p) for several vectors"
         )
     return a, framework
+
+
+def _on_device(core: Any, given: Any, name: str, n: int) -> Any:
+    """Return a vector in device memory, or none of them."""
+    if given is None:
+        return core.empty(0)
+    if not on_device(given):
+        raise TypeError(f"{name} is in host memory, but the run is on a device: move it there")
+    vector = core.take(given, name)
+    if vector.shape not in ((n,), (n, 1)):
+        raise ValueError(
+            f"{name} has shape {vector.shape}; on a device it is one vector, of shape ({n},)"
+        )
+    return vector
+
+
+def _vectors(V: Any, framework: Framework) -> Any:
+    """Return eigenvectors as columns; a device has them as the rows of an array in C order."""
+    if not isinstance(framework, CudaArrays):
+        return framework.from_numpy(V)
+    rows = framework.from_device(V)
+    return getattr(rows, "T", rows)
 
 
 def _nothing_to_find(dtype: np.dtype[Any]) -> tuple[Any, ...]:
