@@ -206,6 +206,37 @@ def closure_share() -> dict[str, float]:
     }
 
 
+def batches(dtype: torch.dtype) -> list[dict[str, Any]]:
+    """Many small systems of condition 100 to a relative residual of 1e-5."""
+    rows = []
+    for n in (16, 64, 256):
+        count = 2**26 // n**2
+        q = torch.linalg.qr(torch.randn(count, n, n, dtype=dtype, device="cuda"))[0]
+        A = (q * torch.logspace(0.0, 2.0, n, dtype=dtype, device="cuda")) @ q.mT
+        B = torch.randn(count, n, dtype=dtype, device="cuda")
+        result = ritz.cg_batch(A, B)
+        took = statistics.median(
+            seconds(lambda A=A, B=B: ritz.cg_batch(A, B)) for _ in range(ROUNDS)
+        )
+        torch.linalg.solve(A, B)
+        solve = statistics.median(
+            seconds(lambda A=A, B=B: torch.linalg.solve(A, B)) for _ in range(ROUNDS)
+        )
+        rows.append(
+            {
+                "systems": count,
+                "n": n,
+                "dtype": str(dtype).removeprefix("torch."),
+                "converged": int(result.converged.sum()),
+                "most_iterations": int(result.iterations.max()),
+                "milliseconds": 1e3 * took,
+                "torch_linalg_solve_over_ritz": solve / took,
+            }
+        )
+        print(rows[-1])
+    return rows
+
+
 def tests(folder: str) -> dict[str, Any]:
     """Run the C++ tests of the device on the GPU; the last line of each."""
     results: dict[str, Any] = {}
@@ -214,7 +245,8 @@ def tests(folder: str) -> dict[str, Any]:
     if plugin.exists():
         environment["RITZ_CUDA_LIBRARY"] = str(plugin)
     sanitizer = shutil.which("compute-sanitizer")
-    for program in sorted(Path(folder).glob("cuda*_test")):
+    for name in ("cuda_test", "cuda_methods_test", "cg_batch_test"):
+        program = Path(folder) / name
         commands = {"": [str(program)]}
         if sanitizer is not None:
             for tool in ("memcheck", "racecheck"):
@@ -222,8 +254,8 @@ def tests(folder: str) -> dict[str, Any]:
         for tool, command in commands.items():
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             lines = (done.stdout + done.stderr).strip().splitlines()
-            results[f"{program.name} {tool}".strip()] = {"rc": done.returncode, "end": lines[-3:]}
-            print(f"{program.name} {tool}: exit status {done.returncode}")
+            results[f"{name} {tool}".strip()] = {"rc": done.returncode, "end": lines[-3:]}
+            print(f"{name} {tool}: exit status {done.returncode}")
     return results
 
 
@@ -250,6 +282,7 @@ def main() -> None:
             report["iterations"] += iterations(n, dtype, bandwidth)
             if options.json:
                 Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    report["batches"] = batches(torch.float32) + batches(torch.float64)
     report["closure"] = closure_share()
     print(report["closure"])
     if options.json:
