@@ -143,7 +143,8 @@ test-sanitize: test-environment doctest-header
 	fi
 
 test-python: test-environment
-	python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+	python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -m "not timed"
+	python -m pytest -q -m timed
 
 # The installed library as another project meets it: through find_package, from its own folder.
 test-examples: test-environment doctest-header

@@ -41,6 +41,7 @@ def test_a_solve_imports_no_framework():
     assert not set(run(code).split()) & {"torch", "jax", "jaxlib", "scipy", "optree"}
 
 
+@pytest.mark.timed
 def test_import_is_quick():
     code = (
         "import numpy, time\nt = time.perf_counter()\nimport ritz\nprint(time.perf_counter() - t)"

@@ -54,6 +54,7 @@ NATIVE = ritz.diagonal(np.logspace(-150, 0, 20000))
 NATIVE_B = vector(20000)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", RUNS)
 def test_ctrl_c(name):
     ws = ritz.Workspace("cg", N)
@@ -106,6 +107,7 @@ def other_methods():
     }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("method", ["lsmr", "trace", "eigsh", "least_squares", "compiled"])
 def test_ctrl_c_in_the_other_methods(method):
     run = other_methods()[method]

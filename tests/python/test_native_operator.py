@@ -147,6 +147,7 @@ def test_failure(library):
     assert ritz.cg(np.eye(4), np.ones(4), workspace=ws).converged
 
 
+@pytest.mark.timed
 def test_the_gil_is_free_meanwhile(library):
     A = ritz.native_operator(library.slow, (40, 40), context=diagonal_context(D))
     ticks = []

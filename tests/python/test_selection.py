@@ -984,6 +984,7 @@ SLOW = {
 CHEBYSHEV = np.cos(np.arccos(np.linspace(-1, 1, 20000))[:, None] * np.arange(150))
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", SLOW)
 def test_ctrl_c(name):
     large()
