@@ -11,18 +11,9 @@ from ritz import _core
 from ritz.frameworks.cuda import CudaArrays, framework_on_device, on_device
 from ritz.operators import LinearOperator, working_dtype
 
-__all__ = ["DeviceProblem", "device_core", "device_setting", "on_device"]
+__all__ = ["DeviceProblem", "device_setting", "on_device"]
 
 _CORES = {"float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16"}
-
-
-def device_core(framework: CudaArrays, array: Any, device: int, dtype: np.dtype[Any]) -> Any:
-    """Return the compiled methods on the stream that the caller of `array` works on."""
-    stream = framework.stream(array, device)
-    core = getattr(_core.cuda, _CORES[dtype.name])(device, stream)
-    if (allocator := framework.allocator(device, stream)) is not None:
-        core.use_allocator(*allocator)
-    return core
 
 
 def device_setting(
@@ -34,12 +25,20 @@ def device_setting(
     if device < 0:
         raise TypeError(f"{name} says that it is in device memory, but its address is the host's")
     given = np.dtype(kind)
-    dtype = working_dtype(list(operators), [given])
-    if given != dtype or given.name not in _CORES:
+    if given.name not in _CORES:
+        raise TypeError(
+            f"{name} has dtype {given}; ritz works in {', '.join(_CORES)}: cast it on the device"
+        )
+    dtype = working_dtype(operators, [given])
+    if given != dtype:
         raise TypeError(
             f"{name} has dtype {given}, but this run works in {dtype}: cast it on the device"
         )
-    return framework, device_core(framework, example, device, given), given, tuple(shape)
+    stream = framework.stream(example, device)
+    core = getattr(_core.cuda, _CORES[given.name])(device, stream)
+    if (allocator := framework.allocator(device, stream)) is not None:
+        core.use_allocator(*allocator)
+    return framework, core, given, tuple(shape)
 
 
 class DeviceProblem:

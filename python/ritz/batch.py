@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays, _core
-from ritz._device import device_core
+from ritz._device import device_setting
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch
 from ritz.frameworks import Framework
-from ritz.frameworks.cuda import framework_on_device, on_device
+from ritz.frameworks.cuda import on_device
 from ritz.operators import LinearOperator
 from ritz.results import Result, Status, info_of
 
@@ -269,18 +269,8 @@ class _OnHost(_Batch):
 
 class _OnDevice(_Batch):
     def __init__(self, A: Any, B: Any, X0: Any, M: Any) -> None:
-        self.framework = framework_on_device(B)
-        device, kind, shape = _core.describe_array(B, "B")
-        if device < 0:
-            raise TypeError("B says that it is in device memory, but its address is the host's")
-        self.shape = batch, n = self.batch_shape(tuple(shape))
-        self.dtype = np.dtype(kind)
-        if self.dtype.name not in _arrays.NATIVE:
-            raise TypeError(
-                f"B has dtype {self.dtype}; ritz works in float32, float64, complex64 and "
-                "complex128: cast it on the device"
-            )
-        self.core = device_core(self.framework, B, device, self.dtype)
+        self.framework, self.core, self.dtype, shape = device_setting(B, "B", [])
+        self.shape = batch, n = self.batch_shape(shape)
         self._b = self.core.take(B, "B")
         self._A: Any = A if callable(A) else self._there(A, "A", (batch, n, n))
         self._x0, self._m = self._there(X0, "X0", self.shape), self._there(M, "M", self.shape)
