@@ -467,6 +467,11 @@ TEST_CASE("cg stopped by an observer, a budget, or the limit of iterations") {
   out = cg(space, A, b.view(), x.view(), ws, opt, monitor);
   CHECK(out.status == Status::max_products);
   CHECK(out.products.apply == 15);
+  // While a look is still to come.
+  monitor.max_products = 11;
+  out = cg(space, A, b.view(), x.view(), ws, opt, monitor);
+  CHECK(out.status == Status::max_products);
+  CHECK(out.products.apply == 11);
   opt.max_iterations = 13;
   out = cg(space, A, b.view(), x.view(), ws, opt);
   CHECK(out.status == Status::max_iterations);

@@ -103,13 +103,13 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   void upload(void* to, const void* from, std::size_t bytes);
   /// From device memory: waits, unless it came with the last wait and nothing was queued since.
   void read(const double* from, double* to, std::size_t doubles);
+  /// Likewise bytes of any kind; always waits.
+  void download(const void* from, void* to, std::size_t bytes);
   // Scalars that a question may be about.
   static constexpr std::size_t kMostAsked = 4;
   /// Asks for scalars as they are at this place of the queue. The answer waits for these alone: the
   /// device goes on with what was handed over since. None where too many questions are open.
   Question ask(std::span<const double* const> scalars);
-  /// Likewise bytes of any kind; always waits.
-  void download(const void* from, void* to, std::size_t bytes);
   /// Numbers of the host in device memory, for the next call alone: its h[operand].
   const double* send(std::size_t operand, const double* from, std::size_t doubles);
   /// What will be read after the next wait comes along with it, if it is not too long. Slots do

@@ -130,7 +130,7 @@ class LinearRun : public Run<S, Op, P> {
     const Index k = out_.iterations + 1;
     const bool now = always || k == limit_ || out_.products.total() >= monitor_.max_products;
     if constexpr (requires { space.ask(scalars...); }) {
-      const bool lags = !always && !monitor_.observer && monitor_.check_every > kLag && k != limit_;
+      const bool lags = !now && !monitor_.observer && monitor_.check_every > kLag;
       if (question_ && lags) {
         if (k != asked_ + kLag) return std::nullopt;
         std::array<double, sizeof...(R)> values;
