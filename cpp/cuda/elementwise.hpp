@@ -94,9 +94,11 @@ constexpr WideElement<E> value_of(const Coefficient& c) {
   if constexpr (ElementTraits<E>::kComplex) {
     const W factor(c.re, c.im);
     if (c.above == nullptr) return factor;
+    if (c.below == nullptr) return factor * W(c.above[0], c.above[1]);
     return factor * divide(W(c.above[0], c.above[1]), W(c.below[0], c.below[1]));
   } else {
-    return c.above == nullptr ? c.re : c.re * (c.above[0] / c.below[0]);
+    if (c.above == nullptr) return c.re;
+    return c.re * (c.below == nullptr ? c.above[0] : c.above[0] / c.below[0]);
   }
 }
 /// A sum takes two doubles, whatever its field.

@@ -201,6 +201,7 @@ __global__ void __launch_bounds__(kThreads) cast(const __grid_constant__ Argumen
 
 struct DeviceMath {
   static __device__ double sqrt(double x) { return ::sqrt(x); }
+  static __device__ double hypot(double x, double y) { return ::hypot(x, y); }
   static __device__ double log(double x) { return ::log(x); }
   static __device__ void sincospi(double x, double* s, double* c) { ::sincospi(x, s, c); }
 };
@@ -454,6 +455,7 @@ __global__ void __launch_bounds__(kThreads) csr(const __grid_constant__ Argument
 }  // namespace ritz::device
 
 #include "batch.cuh"
+#include "recurrence.cuh"
 
 namespace ritz::device {
 
@@ -472,6 +474,9 @@ class Planner {
         })) {
       add(kernel, call_.n, kPack<E>);
       return true;
+    }
+    if constexpr (std::is_same_v<E, double>) {
+      if (call_.kernel == Kernel::recurrence) return plan_recurrence();
     }
     switch (call_.kernel) {
       case Kernel::dots:
@@ -616,6 +621,12 @@ class Planner {
       launch.shared = static_cast<unsigned>(static_cast<std::size_t>(launch.arguments.count) *
                                             (kThreads / 32) * sizeof(WideElement<E>));
     }
+  }
+
+  bool plan_recurrence() {
+    return visit_recurrence(static_cast<std::int32_t>(call_.cols), [&]<class R>() {
+      add(address(&recurrence<R>), 1, 1);
+    });
   }
 
   void plan_combine() {

@@ -325,7 +325,7 @@ std::unique_ptr<DeviceRecording> DeviceQueue::record(function_ref<void()> work) 
                                            std::move(kept));
 }
 
-Question DeviceQueue::ask(std::span<const double* const> scalars) {
+Question DeviceQueue::ask(std::span<const Stretch> stretches) {
   std::size_t k = 0;
   while (k < kQuestions && open_[k]) ++k;
   if (k == kQuestions) return {};
@@ -333,8 +333,10 @@ Question DeviceQueue::ask(std::span<const double* const> scalars) {
   Question question(*this, k);
   open_[k] = true;
   double* to = mirror_ + kMirror + k * kMostAsked;
-  for (const double* from : scalars) {
-    check(backend_->download(queue_, to++, from, sizeof(double)), "copying from the device");
+  for (const Stretch& s : stretches) {
+    check(backend_->download(queue_, to, s.start, s.doubles * sizeof(double)),
+          "copying from the device");
+    to += s.doubles;
   }
   check(backend_->mark(queue_, static_cast<std::int32_t>(k) + 1), "copying from the device");
   return question;
@@ -368,16 +370,26 @@ void DeviceQueue::download(const void* from, void* to, std::size_t bytes) {
   }
 }
 
-Index DeviceQueue::acquire() {
+Index DeviceQueue::acquire(Index count) {
   const auto size = static_cast<Index>(holders_.size());
-  while (lowest_ < size && holders_[static_cast<std::size_t>(lowest_)] > 0) ++lowest_;
-  if (lowest_ == size) {
+  const auto held = [&](Index k) { return holders_[static_cast<std::size_t>(k)] > 0; };
+  while (lowest_ < size && held(lowest_)) ++lowest_;
+  Index first = lowest_;
+  for (Index k = first; k < size && k < first + count; ++k) {
+    if (held(k)) {
+      first = k + 1;
+    } else if (k % kChunk == 0) {
+      first = k;  // a chunk is not followed by the next
+    }
+  }
+  if (first + count > size) {
+    first = size;
     chunks_.push_back(static_cast<double*>(take(2 * kChunk * sizeof(double), false)));
     holders_.resize(holders_.size() + kChunk, 0);
   }
-  holders_[static_cast<std::size_t>(lowest_)] = 1;
-  used_ = std::max(used_, static_cast<std::size_t>(lowest_) + 1);
-  return lowest_++;
+  std::fill_n(holders_.begin() + first, count, 1);
+  used_ = std::max(used_, static_cast<std::size_t>(first + count));
+  return first;
 }
 
 }  // namespace ritz::device

@@ -333,7 +333,54 @@ TEST_CASE_TEMPLATE_DEFINE("a second solve allocates nothing on the device, and h
 }
 TEST_CASE_TEMPLATE_APPLY(cuda_second, Cases);
 
-// ---- conjugate gradients without the host ----
+// ---- without the host ----
+
+using Ahead = std::tuple<Case<Cg, double>, Case<Minres, float>, Case<Minres, C16>,
+                         Case<MinresQlp, double>, Case<Symmlq, double>, Case<Lsmr, float>,
+                         Case<Lsmr, C16>, Case<Lsqr, double>>;
+/// A diagonal matrix that stays on the device.
+template <Field T>
+struct DeviceDiagonal {
+  mutable CudaSpace<T> space;
+  DeviceVector<T> d;
+
+  DeviceDiagonal(const CudaSpace<T>& s, const std::vector<double>& values)
+      : space(s), d(s, std::vector<T>(values.begin(), values.end())) {}
+  Index rows() const { return d.view().size; }
+  Index cols() const { return rows(); }
+  void apply(VectorView<const T> x, VectorView<T> y) const { space.multiply(d.view(), x, y); }
+  void apply_adjoint(VectorView<const T> x, VectorView<T> y) const { apply(x, y); }
+};
+TEST_CASE_TEMPLATE_DEFINE("iterations between two looks wait for nothing", C, cuda_ahead) {
+  using M = typename C::Method;
+  using T = typename C::Value;
+  const Index n = 200;
+  const auto b = gaussian<T>(n, 9);
+  OnDevice<M, T> device;
+  auto values = geometric(n, 50.0);
+  for (std::size_t i = 0; i < values.size() && kSymmetric<M>; i += 3) values[i] = -values[i];
+  const DeviceDiagonal<T> op(device.space, values), D(device.space, geometric(n, 1.5));
+  const OperatorRef<T> ref(D);
+  auto opt = options<M, T>();
+  if constexpr (requires { opt.rtol; }) opt.rtol = 0.0;
+  if constexpr (requires { opt.btol; }) opt.atol = opt.btol = 0.0;
+  for (const bool preconditioned : {false, true}) {
+    if (preconditioned && !kTakesM<M>) continue;
+    CAPTURE(preconditioned);
+    const auto waits = [&](Index iterations, Index every) {
+      opt.max_iterations = iterations;
+      const Index before = device.space.queue().waits();
+      const auto came = device.solve(op, b, opt, every, preconditioned ? &ref : nullptr);
+      CHECK(came.out.status == Status::max_iterations);
+      CHECK(came.out.iterations == iterations);
+      return device.space.queue().waits() - before;
+    };
+    const Index start = waits(4, 1000);
+    CHECK(waits(11, 1000) == start);
+    CHECK(waits(11, 4) == start + 2);
+  }
+}
+TEST_CASE_TEMPLATE_APPLY(cuda_ahead, Ahead);
 
 /// The second difference on p × p points.
 template <Field T>

@@ -49,8 +49,7 @@ Error fail(Error error, std::string message) {
 
 // ---- kernels ----
 
-struct HostMath {
-  static double sqrt(double x) { return std::sqrt(x); }
+struct RandomMath : HostMath {
   static double log(double x) { return std::log(x); }
   static void sincospi(double x, double* sine, double* cosine) { ::sincospi(x, sine, cosine); }
 };
@@ -104,7 +103,7 @@ class Kernels {
       case Kernel::random_uniform:
       case Kernel::random_normal:
         for (Index i = 0; i < a_.n; ++i) {
-          vector(0)[i] = random_element<E, HostMath>(a_.kernel, a_.seed, a_.stream, i);
+          vector(0)[i] = random_element<E, RandomMath>(a_.kernel, a_.seed, a_.stream, i);
         }
         return true;
       case Kernel::multi_shift:
@@ -304,6 +303,7 @@ void freeze(const Call& call) {
   } else if (call.kernel == Kernel::project_block) {
     values = call.cols * call.cols2;
   }
+  if (call.kernel == Kernel::recurrence) return;
   const double x = *call.guard.x;
   for (double* out : call.out) {
     if (out == nullptr) continue;
@@ -312,6 +312,20 @@ void freeze(const Call& call) {
       if (width == 2) out[k * width + 1] = 0.0;
     }
   }
+}
+
+/// One step of a recurrence.
+bool step(const Call& call) {
+  double sums[kStepSums] = {};
+  for (std::size_t k = 0; k < kStepSums; ++k) {
+    if (call.h[k] != nullptr) sums[k] = *call.h[k];
+  }
+  return visit_recurrence(static_cast<std::int32_t>(call.cols), [&]<class R>() {
+    double scalars[sizeof(R) / sizeof(double)];
+    for (std::size_t k = 0; k < std::size(scalars); ++k) scalars[k] = call.out[0][2 * k];
+    reinterpret_cast<R*>(scalars)->template step<HostMath>(static_cast<int>(call.ld), sums);
+    for (std::size_t k = 0; k < std::size(scalars); ++k) call.out[0][2 * k] = scalars[k];
+  });
 }
 
 /// The CUDA kernels, by fibers of the host.
@@ -359,6 +373,7 @@ bool run(Call call) {
     freeze(call);
     return true;
   }
+  if (call.kernel == Kernel::recurrence) return step(call);
   switch (call.element) {
     case Element::f4:
       return Kernels<float>(call).run();

@@ -7,6 +7,7 @@
 #include <complex>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,8 +33,13 @@ class SlotSpace {
    private:
     Slot(std::shared_ptr<Device> device, std::uint64_t serial)
         : device_(std::move(device)), serial_(serial) {}
+    Slot(std::shared_ptr<Device> device, std::shared_ptr<const double> place)
+        : device_(std::move(device)), place_(std::move(place)) {}
+    WideOf<T> load() const { return place_ ? WideOf<T>(*place_) : device_->load(serial_); }
+
     std::shared_ptr<Device> device_;
-    std::uint64_t serial_;
+    std::uint64_t serial_ = 0;
+    std::shared_ptr<const double> place_;  // of a scalar that is kept
   };
 
   using Value = T;
@@ -43,7 +49,7 @@ class SlotSpace {
   using Buffer = std::shared_ptr<void>;
   static constexpr bool kReadsAreFree = false;
 
-  /// A host number, or sign · a / b of two slots, evaluated when an operation runs.
+  /// A host number, or sign · a / b of two slots, or a slot's, evaluated when an operation runs.
   class Coefficient {
    public:
     Coefficient(double value) : constant_(value) {}
@@ -52,7 +58,8 @@ class SlotSpace {
         : constant_(value) {}
     template <class V>
     Coefficient(const Slot<V>& a, const Slot<V>& b)
-        : device_(a.device_), above_(a.serial_), below_(b.serial_) {}
+        : value_([a, b] { return a.load() / b.load(); }) {}
+    Coefficient(const Real& a) : value_([a] { return a.load(); }) {}
     friend Coefficient operator-(Coefficient c) {
       c.constant_ = -c.constant_;
       return c;
@@ -61,9 +68,43 @@ class SlotSpace {
    private:
     friend class SlotSpace;
     WideOf<T> constant_{1.0};
-    std::shared_ptr<Device> device_;
-    std::uint64_t above_ = 0, below_ = 0;
+    std::function<WideOf<T>()> value_;
   };
+
+  /// A recurrence in the device's memory.
+  template <Recurrence R>
+  class Kept {
+   public:
+    Real operator[](double R::*scalar) const {
+      return {device_, std::shared_ptr<const double>(now_, &(now_.get()->*scalar))};
+    }
+
+   private:
+    friend class SlotSpace;
+    std::shared_ptr<Device> device_;
+    std::shared_ptr<R> now_;
+    R seen_;
+  };
+  template <Recurrence R>
+  Kept<R> keep(const R& start) {
+    Kept<R> kept;
+    kept.device_ = device_;
+    kept.now_ = std::make_shared<R>(start);
+    return kept;
+  }
+  template <Recurrence R>
+  void assign(Kept<R>& kept, const R& to) {
+    *kept.now_ = to;
+  }
+  template <Recurrence R>
+  const R& read(Kept<R>& kept) {
+    ++device_->reads;
+    return kept.seen_ = *kept.now_;
+  }
+  template <Recurrence R, std::same_as<Real>... Sums>
+  void advance(Kept<R>& kept, int phase, const Sums&... sums) {
+    if (!frozen()) kept.now_->template step<HostMath>(phase, {std::real(sums.load())...});
+  }
 
   /// Consecutive slots.
   class Slots {
@@ -96,26 +137,40 @@ class SlotSpace {
   };
 
   Index reads() const { return device_->reads; }
-  bool frozen() const { return device_->frozen.has_value(); }
+  bool frozen() const {
+    const auto& guard = device_->guard;
+    if (guard && std::real(guard->load()) <= device_->bound) device_->frozen = guard->load();
+    return device_->frozen.has_value();
+  }
 
   Buffer allocate(std::size_t bytes) { return host_.allocate(bytes); }
 
   double read(const Real& slot) {
     ++device_->reads;
-    return std::real(load(slot.serial_));
+    return std::real(slot.load());
   }
   WideOf<T> read(const Scalar& slot) {
     ++device_->reads;
-    return load(slot.serial_);
+    return slot.load();
   }
   void read(Slots h, std::span<WideOf<T>> values) {
     ++device_->reads;
     host_.read(h.memory_, values);
   }
   void freeze_below(const Real& slot, double bound) {
-    if (!frozen() && std::real(load(slot.serial_)) <= bound) device_->frozen = load(slot.serial_);
+    if (frozen()) return;
+    device_->guard.reset();
+    if (slot.place_) {  // changes in place
+      device_->guard = slot;
+      device_->bound = bound;
+    } else if (std::real(slot.load()) <= bound) {
+      device_->frozen = slot.load();
+    }
   }
-  void thaw() { device_->frozen.reset(); }
+  void thaw() {
+    device_->guard.reset();
+    device_->frozen.reset();
+  }
 
   using View = VectorView<T>;
   using ConstView = VectorView<const T>;
@@ -234,7 +289,14 @@ class SlotSpace {
     std::array<WideOf<T>, kSlots> memory{};
     std::uint64_t next = 0;
     std::optional<WideOf<T>> frozen;
+    std::optional<Real> guard;
+    double bound = 0.0;
     Index reads = 0;
+
+    WideOf<T> load(std::uint64_t serial) const {
+      if (serial + kSlots < next) throw std::logic_error("a slot was kept for too long");
+      return memory[serial % kSlots];
+    }
   };
 
   template <class V, class F>
@@ -243,13 +305,7 @@ class SlotSpace {
     device_->memory[device_->next % kSlots] = result;
     return {device_, device_->next++};
   }
-  WideOf<T> load(std::uint64_t serial) const {
-    if (serial + kSlots < device_->next) throw std::logic_error("a slot was kept for too long");
-    return device_->memory[serial % kSlots];
-  }
-  WideOf<T> value(C c) const {
-    return c.device_ ? c.constant_ * (load(c.above_) / load(c.below_)) : c.constant_;
-  }
+  WideOf<T> value(C c) const { return c.value_ ? c.constant_ * c.value_() : c.constant_; }
 
   ReferenceSpace<T> host_;
   std::shared_ptr<Device> device_ = std::make_shared<Device>();

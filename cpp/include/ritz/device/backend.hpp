@@ -14,7 +14,7 @@
 namespace ritz::device {
 
 /// Changes with any of the structures below.
-inline constexpr std::uint32_t kAbi = 2;
+inline constexpr std::uint32_t kAbi = 3;
 
 enum class Element : std::int32_t { f4, f8, c8, c16 };
 template <Field T>
@@ -55,6 +55,8 @@ struct Recording;
 ///   dense_batch        v[2] = A v[1], ld and ld2 apart, for the systems whose number at h[0] is
 ///                      c[0].re, all if h[0] is null; their matrices v[0] by rows
 ///
+///   recurrence         one step of the recurrence numbered `cols` (krylov/recurrences.hpp), phase
+///                      `ld`, with the sums at h[k]; its scalars, every other double, at out[0]
 ///   recording          runs the Recording v[0], whose number is `seed`; nothing freezes it
 enum class Kernel : std::int32_t {
   copy,
@@ -89,6 +91,7 @@ enum class Kernel : std::int32_t {
   subtract_block,
   combine,
   csr,
+  recurrence,
   recording,
   cg_batch_start,
   cg_batch,
@@ -96,7 +99,7 @@ enum class Kernel : std::int32_t {
   count
 };
 
-/// (re + i im) above / below, the last two two doubles in device memory; without them, re + i im.
+/// (re + i im) above / below, the last two two doubles in device memory; 1 where one is null.
 struct Coefficient {
   double re = 0.0, im = 0.0;
   const double* above = nullptr;

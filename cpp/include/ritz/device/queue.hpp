@@ -12,6 +12,7 @@
 
 #include "ritz/core/function_ref.hpp"
 #include "ritz/device/backend.hpp"
+#include "ritz/space/recurrence.hpp"
 
 namespace ritz::device {
 
@@ -105,20 +106,25 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   void read(const double* from, double* to, std::size_t doubles);
   /// Likewise bytes of any kind; always waits.
   void download(const void* from, void* to, std::size_t bytes);
-  // Scalars that a question may be about.
-  static constexpr std::size_t kMostAsked = 4;
-  /// Asks for scalars as they are at this place of the queue. The answer waits for these alone: the
-  /// device goes on with what was handed over since. None where too many questions are open.
-  Question ask(std::span<const double* const> scalars);
+  // Doubles that a question may be about.
+  static constexpr std::size_t kMostAsked = 2 * kMostScalars;
+  struct Stretch {
+    const double* start;
+    std::size_t doubles;
+  };
+  /// Asks for what is in device memory at this place of the queue. The answer waits for this alone:
+  /// the device goes on with what was handed over since. None where too many questions are open.
+  Question ask(std::span<const Stretch> stretches);
   /// Numbers of the host in device memory, for the next call alone: its h[operand].
   const double* send(std::size_t operand, const double* from, std::size_t doubles);
   /// What will be read after the next wait comes along with it, if it is not too long. Slots do
   /// without being asked for.
   void announce(const double* start, std::size_t doubles);
 
-  /// Two doubles in device memory, counted by those who hold them: the lowest that nobody does, so
-  /// that a loop uses the same ones every time or every other time.
-  Index acquire();
+  /// Two doubles in device memory, counted by those who hold them, or `count` times as many one
+  /// after the other: the lowest that nobody does, so that a loop uses the same ones every time or
+  /// every other time.
+  Index acquire(Index count = 1);
   void retain(Index slot) { ++holders_[static_cast<std::size_t>(slot)]; }
   void release(Index slot) {
     if (--holders_[static_cast<std::size_t>(slot)] == 0 && slot < lowest_) lowest_ = slot;
@@ -197,7 +203,9 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
 class Slot {
  public:
   Slot() = default;
-  explicit Slot(DeviceQueue& queue) : queue_(&queue), index_(queue.acquire()) {}
+  explicit Slot(DeviceQueue& queue) : Slot(queue, queue.acquire()) {}
+  /// One that was acquired.
+  Slot(DeviceQueue& queue, Index index) : queue_(&queue), index_(index) {}
   Slot(const Slot& other) : queue_(other.queue_), index_(other.index_) {
     if (queue_ != nullptr) queue_->retain(index_);
   }
@@ -218,6 +226,29 @@ class Slot {
  private:
   DeviceQueue* queue_ = nullptr;
   Index index_ = 0;
+};
+
+/// Slots one after the other.
+class SlotRun {
+ public:
+  SlotRun(DeviceQueue& queue, Index count)
+      : queue_(&queue), first_(queue.acquire(count)), count_(count) {}
+  SlotRun(SlotRun&& other) noexcept
+      : queue_(other.queue_), first_(other.first_), count_(std::exchange(other.count_, 0)) {}
+  SlotRun& operator=(SlotRun&&) = delete;
+  ~SlotRun() {
+    for (Index k = 0; k < count_; ++k) queue_->release(first_ + k);
+  }
+
+  Slot operator[](Index k) const {
+    queue_->retain(first_ + k);
+    return {*queue_, first_ + k};
+  }
+  double* address() const { return queue_->address(first_); }
+
+ private:
+  DeviceQueue* queue_;
+  Index first_, count_;
 };
 
 }  // namespace ritz::device

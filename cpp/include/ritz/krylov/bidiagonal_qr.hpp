@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ritz/space/recurrence.hpp"
+
 namespace ritz {
 
 /// R = L̄ Q̄ for an upper bidiagonal R, a row at a time: ‖R⁻¹ f‖, and an estimate of cond(R) from
@@ -17,16 +19,17 @@ struct BidiagonalLq {
   double condition = 1.0;  ///< largest over smallest element of the diagonal of L̄
 
   /// R gains the diagonal element ρ, f the element φ; θ is what R will have to the right of ρ.
-  void next(double rho, double theta, double phi) {
+  template <class Math = HostMath>
+  constexpr void next(double rho, double theta, double phi) {
     const double last = cbar_ * rho;
     const double above = phi - sbar_ * rho * z_;
-    norm = std::hypot(finished_, above / last);
+    norm = Math::hypot(finished_, above / last);
     condition = std::max(largest_, last) / std::min(smallest_, last);
-    const double diagonal = std::hypot(last, theta);
+    const double diagonal = Math::hypot(last, theta);
     cbar_ = last / diagonal;
     sbar_ = theta / diagonal;
     z_ = above / diagonal;
-    finished_ = std::hypot(finished_, z_);
+    finished_ = Math::hypot(finished_, z_);
     largest_ = std::max(largest_, diagonal);
     smallest_ = std::min(smallest_, diagonal);
   }
@@ -38,33 +41,35 @@ struct BidiagonalLq {
 
 /// The QR factorisation of [B; damp I] with the right-hand side β₁ e₁, a column at a time.
 struct BidiagonalQr {
-  double damp;
-  double phibar, rhobar;  ///< what the next rotations act on
+  double damp = 0.0;
+  double phibar = 0.0, rhobar = 0.0;  ///< what the next rotations act on
   double rho = 1.0, theta = 0.0, phi = 0.0;
-  double residual;         ///< ‖[β₁ e₁ − B y; damp y]‖
-  double normal_residual;  ///< ‖Bᴴ(β₁ e₁ − B y) − damp² y‖ over the next column of B too
-  BidiagonalLq lq;         ///< of R: ‖y‖ and an estimate of cond([B; damp I])
+  double residual = 0.0;         ///< ‖[β₁ e₁ − B y; damp y]‖
+  double normal_residual = 0.0;  ///< ‖Bᴴ(β₁ e₁ − B y) − damp² y‖ over the next column of B too
+  BidiagonalLq lq;               ///< of R: ‖y‖ and an estimate of cond([B; damp I])
 
+  BidiagonalQr() = default;
   BidiagonalQr(double alpha, double beta, double damping)
       : damp(damping), phibar(beta), rhobar(alpha), residual(beta), normal_residual(alpha * beta) {}
 
   /// B gains β below its last diagonal element; α is its next one. Then y gains the multiple φ/ρ
   /// of a direction w, and the next w is e − (θ/ρ) w.
-  void next(double alpha, double beta) {
+  template <class Math = HostMath>
+  constexpr void next(double alpha, double beta) {
     // The damping row goes into ρ̄, …
-    const double column = std::hypot(rhobar, damp);
-    damped_ = std::hypot(damped_, damp / column * phibar);
+    const double column = Math::hypot(rhobar, damp);
+    damped_ = Math::hypot(damped_, damp / column * phibar);
     phibar *= rhobar / column;
     // … then β.
-    rho = std::hypot(column, beta);
+    rho = Math::hypot(column, beta);
     const double c = column / rho, s = beta / rho;
     theta = s * alpha;
     rhobar = c * alpha;
     phi = c * phibar;
     phibar *= -s;
-    residual = std::hypot(phibar, damped_);
+    residual = Math::hypot(phibar, damped_);
     normal_residual = std::abs(phibar) * rhobar;
-    lq.next(rho, theta, phi);
+    lq.next<Math>(rho, theta, phi);
   }
 
  private:

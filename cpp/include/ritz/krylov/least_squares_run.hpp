@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ritz/krylov/least_squares_recurrence.hpp"
+#include "ritz/krylov/look.hpp"
 #include "ritz/krylov/run.hpp"
 
 namespace ritz {
@@ -30,8 +32,8 @@ struct LeastSquaresOptions {
   bool keeps_x0() const { return warm_start && damp > 0.0; }
 };
 
-/// `residual` is ‖[b − Ax; damp (x − x₀)]‖.
 struct LeastSquaresOutcome : Outcome {
+  // `residual` is ‖[b − Ax; damp (x − x₀)]‖.
   double normal_residual = INFINITY;  ///< ‖Aᴴ(b − Ax) − damp² (x − x₀)‖
   double norm_a = 0.0;                ///< largest ‖Av‖ or ‖Aᴴu‖ seen: a lower bound of ‖A‖
   double cond_a = 1.0;                ///< estimate of cond([A; damp I])
@@ -60,7 +62,7 @@ struct LeastSquaresOutcome : Outcome {
 template <Space S, class Op, class P = NoPreconditioner>
 class LeastSquaresRun : public Run<S, Op, P> {
   using Base = Run<S, Op, P>;
-  using Base::ended_, Base::watch;
+  using Base::ended_, Base::monitor_, Base::watch;
   using typename Base::Iterated;
 
  public:
@@ -112,6 +114,55 @@ class LeastSquaresRun : public Run<S, Op, P> {
     result_.norm_a = result_.normal_residual / result_.residual;
     result_.verified = false;
     co_return true;
+  }
+
+  /// A recurrence on the Golub-Kahan process from `start`, whose norms it begins with.
+  template <class R>
+  auto begin(R start) {
+    start.beta = result_.residual;
+    start.alpha = result_.normal_residual / start.beta;
+    start.by_q = 1.0 / start.alpha;
+    start.by_u = -start.alpha / start.beta;
+    start.norm_a = result_.norm_a;
+    start.bounds = bounds();
+    start.slack = slack_;
+    start.conlim = opt_.conlim;
+    return start;
+  }
+  /// A recurrence where this iteration is one to look in, or null.
+  template <class Kept>
+  auto look(Kept& kept) {
+    const bool is_last = result_.iterations + 1 == limit_ ||
+                         result_.products.total() >= monitor_.max_products;
+    return looks_.recurrence(result_.iterations + 1, is_last, monitor_, space, kept);
+  }
+  /// Ends an iteration with what `look` gave.
+  Iterated iterated(const GolubKahanRecurrence* now) {
+    if (now == nullptr) {
+      ++result_.iterations;
+      return {*this, true};
+    }
+    take(*now);
+    if (now->finite > 0.0) return iterated(now->exhausted());
+    ++result_.iterations;
+    return {*this, end(Status::nonfinite)};
+  }
+  /// The recurrence after its last step, which the outcome becomes that of.
+  template <class Kept>
+  void last(Kept& kept) {
+    space.thaw();
+    looks_.forget();
+    const auto& now = space.read(kept);
+    take(now);
+    result_.iterations = static_cast<Index>(now.steps) + (now.finite > 0.0 ? 0 : 1);
+  }
+  /// Lets a recurrence go on, after a verification that asked more of it.
+  template <class Kept>
+  void resume(Kept& kept) {
+    auto now = space.read(kept);
+    now.slack = slack_;
+    now.running = 1.0;
+    space.assign(kept, now);
   }
 
   /// Ends an iteration. `exhausted`: the process has ended, its estimates are exact, and there is
@@ -172,20 +223,28 @@ class LeastSquaresRun : public Run<S, Op, P> {
     return ended_;
   }
 
-  /// The smaller of the two optimality measures over its bound: it must come to 1.
+  LeastSquaresBounds bounds() const { return {opt_.atol, opt_.btol * norm_b_}; }
   double measure() {
-    if (result_.residual == 0.0 || result_.normal_residual == 0.0) return 0.0;
-    const double bound = opt_.btol * norm_b_ + opt_.atol * result_.norm_a * result_.norm_x;
-    const double normal_bound = opt_.atol * result_.norm_a * result_.residual;
-    const double consistent = result_.residual / bound;
-    const double optimal = result_.normal_residual / normal_bound;
-    result_.target = consistent <= optimal ? bound : normal_bound;
-    return std::min(consistent, optimal);
+    const LeastSquaresNumbers now{result_.residual, result_.normal_residual, result_.norm_a,
+                                  result_.cond_a, result_.norm_x};
+    const LeastSquaresBounds bound = bounds();
+    const double consistent = bound.of_residual(now), optimal = bound.of_normal_residual(now);
+    result_.target =
+        now.residual / consistent <= now.normal_residual / optimal ? consistent : optimal;
+    return bound.measure(now);
+  }
+  void take(const LeastSquaresNumbers& now) {
+    result_.residual = now.residual;
+    result_.normal_residual = now.normal_residual;
+    result_.norm_a = now.norm_a;
+    result_.cond_a = now.cond_a;
+    result_.norm_x = now.norm_x;
   }
 
   LeastSquaresOptions opt_;
   LeastSquaresOutcome& result_;
   Vector x0_;
+  Looks<S> looks_;
   double norm_b_ = 0.0;
   Index limit_ = 0;
   bool exhausted_ = false;

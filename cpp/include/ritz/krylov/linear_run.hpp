@@ -2,10 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <optional>
-#include <utility>
 
+#include "ritz/krylov/look.hpp"
 #include "ritz/krylov/run.hpp"
 
 namespace ritz {
@@ -27,17 +26,6 @@ struct LinearOptions {
   }
 };
 
-/// What `ask` of a space returns, if it has one.
-template <class S>
-struct QuestionOf {
-  struct Type {};
-};
-template <class S>
-  requires requires { typename S::Question; }
-struct QuestionOf<S> {
-  using Type = typename S::Question;
-};
-
 /// Every method over it has this shape:
 ///
 ///   while (co_await run.residual(r)) {   // r = b − A x, evaluated; false once the run has ended
@@ -54,6 +42,8 @@ struct QuestionOf<S> {
 template <Space S, class Op, class P = NoPreconditioner>
 class LinearRun : public Run<S, Op, P> {
   using Base = Run<S, Op, P>;
+
+ protected:
   using typename Base::Iterated;
 
  public:
@@ -74,7 +64,7 @@ class LinearRun : public Run<S, Op, P> {
   /// r = b − A x; false once the run has ended. ‖r‖ is `residual` of the outcome.
   Task<bool> residual(Vector r) {
     if (ended_) co_return false;
-    question_ = {};
+    looks_.forget();
     if (claimed_ && !opt_.verify) co_return end(Status::converged);
     if (!started_) {
       const double norm_b = std::sqrt(right_hand_side_norm2(space, b, opt_.rtol, r));
@@ -88,7 +78,6 @@ class LinearRun : public Run<S, Op, P> {
       }
     }
     if (started_ || opt_.warm_start) {
-      space.thaw();
       out_.residual = co_await replaced(r);
     } else {
       space.copy(b, r);
@@ -110,6 +99,7 @@ class LinearRun : public Run<S, Op, P> {
 
   /// r = b − A x, evaluated in the middle of a run; returns its norm.
   Task<double> replaced(Vector r) {
+    space.thaw();
     if (accumulate) {
       if (shift_ != 0.0)
         throw InvalidArgument("shift cannot be combined with x in double precision");
@@ -121,30 +111,16 @@ class LinearRun : public Run<S, Op, P> {
                                  : space.add3_norm2(1.0, b, shift_, x, -1.0, r));
   }
 
-  /// The values of scalars of the iteration being made, where it is one to be read, or `always`. A
-  /// device is asked for them and looked at kLag iterations later, so that it never waits for the
-  /// host; but not in the last iteration, nor for an observer, who is to see x together with its
-  /// residual.
+  /// The values of scalars of the iteration being made, where it is one to look in, or `always`.
   template <class... R>
-  std::optional<std::array<double, sizeof...(R)>> look(bool always, const R&... scalars) {
-    const Index k = out_.iterations + 1;
-    const bool now = always || k == limit_ || out_.products.total() >= monitor_.max_products;
-    if constexpr (requires { space.ask(scalars...); }) {
-      const bool lags = !now && !monitor_.observer && monitor_.check_every > kLag;
-      if (question_ && lags) {
-        if (k != asked_ + kLag) return std::nullopt;
-        std::array<double, sizeof...(R)> values;
-        std::exchange(question_, {}).answer(values);
-        return values;
-      }
-      if (lags && monitor_.template due<S>(out_.iterations)) {
-        question_ = space.ask(scalars...);
-        asked_ = k;
-        if (question_) return std::nullopt;
-      }
-    }
-    if (!now && !monitor_.template due<S>(out_.iterations)) return std::nullopt;
-    return {{space.read(scalars)...}};
+  auto look(bool always, const R&... scalars) {
+    return looks_.scalars(out_.iterations + 1, always || is_last(), monitor_, space, scalars...);
+  }
+  /// Likewise a recurrence, or null. What a device says may be a few steps old; its scalars count
+  /// their steps.
+  template <class Kept>
+  auto look(Kept& kept) {
+    return looks_.recurrence(out_.iterations + 1, is_last(), monitor_, space, kept);
   }
 
   /// Ends an iteration with the recurrence's residual; `x_at_hand`: whether x is the iterate.
@@ -192,13 +168,14 @@ class LinearRun : public Run<S, Op, P> {
   }
 
  private:
-  // Two iterations are work enough for the time that a host needs to look and to go on.
-  static constexpr Index kLag = 2;
+  /// Whether the iteration being made cannot be followed by another.
+  bool is_last() const {
+    return out_.iterations + 1 == limit_ || out_.products.total() >= monitor_.max_products;
+  }
 
   LinearOptions opt_;
   Index limit_ = 0;
-  Index asked_ = 0;  // the iteration of the question
-  typename QuestionOf<S>::Type question_;
+  Looks<S> looks_;
   bool started_ = false;
   bool claimed_ = false;       // the recurrence says that the target is met
   double checked_ = INFINITY;  // the true residual at the last check that failed

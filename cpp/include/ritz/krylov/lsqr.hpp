@@ -7,9 +7,9 @@
 // the iterates grow.
 #pragma once
 
-#include "ritz/krylov/bidiagonal_qr.hpp"
 #include "ritz/krylov/boundary.hpp"
 #include "ritz/krylov/least_squares_run.hpp"
+#include "ritz/krylov/lsqr_recurrence.hpp"
 
 namespace ritz {
 
@@ -48,12 +48,13 @@ struct LsqrWorkspace {
 
 /// Memory movement per iteration, without the operator: U 3m, V 3n, {x, W} 5n: total 3m + 8n; one n
 /// more from a warm start, which needs ‖x‖, three with a radius or the variance.
-/// Two reads an iteration: the scalar recurrences live on the host.
+/// No reads between two checks where they are not free, unless there is a radius.
 struct Lsqr {
   static constexpr std::string_view kName = "lsqr";
   static constexpr bool kAnyShape = true;
   using Options = LsqrOptions;
   using Outcome = LsqrOutcome;
+  using Recurrence = LsqrRecurrence;
   template <Space S>
   using Workspace = LsqrWorkspace<S>;
   template <Space S, class Op, class P>
@@ -74,42 +75,34 @@ struct Lsqr {
 
     // β u = b − A x₀, α v = Aᴴu, w = v.
     if (!co_await run.start(U, t, x0)) co_return;
-    double beta = out.residual, alpha = out.normal_residual / beta;
-    space.axpby(1.0 / beta, t, 0.0, V);
+    Recurrence first = run.begin(Recurrence{});
+    first.qr = BidiagonalQr(first.alpha, first.beta, opt.damp);
+    space.axpby(1.0 / first.beta, t, 0.0, V);
     space.copy(V, W);
-    BidiagonalQr qr(alpha, beta, opt.damp);
+    auto s = space.keep(first);
+    space.freeze_below(s[&Recurrence::running], 0.0);
     boundary.start(out.norm_x);
 
     bool again = true;
     while (again) {
       // Golub-Kahan: U = A v − α u, V = Aᴴu − β v.
       co_await run.A.apply(V, q);
-      const double beta_next = run.norm(space.axpby_norm2(1.0 / alpha, q, -alpha / beta, U));
-      double alpha_next = 0.0;
-      if (beta_next > 0.0) {
-        co_await run.A.apply_adjoint(U, t);
-        alpha_next = run.norm(space.axpby_norm2(1.0 / beta_next, t, -beta_next / alpha, V));
-      }
-      if (!std::isfinite(beta_next) || !std::isfinite(alpha_next)) {
-        ++out.iterations;
-        run.end(Status::nonfinite);
-        co_return;
-      }
-      // ‖Av‖ and ‖Aᴴu‖: see lsmr.hpp for why not the norm of B.
-      out.norm_a =
-          std::max({out.norm_a, std::hypot(alpha, beta_next), std::hypot(alpha_next, beta_next)});
-      qr.next(alpha_next, beta_next);
+      space.advance(s, Recurrence::kU,
+                    space.axpby_norm2(s[&Recurrence::by_q], q, s[&Recurrence::by_u], U));
+      co_await run.A.apply_adjoint(U, t);
+      space.advance(s, Recurrence::kV,
+                    space.axpby_norm2(s[&Recurrence::by_t], t, s[&Recurrence::by_v], V));
 
-      const double step = qr.phi / (qr.rho * alpha);
       if (boundary) {
+        const Recurrence& now = space.read(s);
         const double xw = space.read(space.real_dot(x, W)), ww = space.read(space.norm2(W));
-        if (boundary.reached_by(step, xw, ww)) {
+        if (now.running > 0.0 && boundary.reached_by(now.by_step, xw, ww)) {
           // Between the last iterate and this one, whose normal residuals are orthogonal.
-          const double share = boundary.share(step, xw, ww);
-          space.axpby(share * step, W, 1.0, x);
-          out.residual = std::hypot(qr.residual, (1.0 - share) * qr.phi);
+          const double share = boundary.share(now.by_step, xw, ww), rest = 1.0 - share;
+          space.axpby(share * now.by_step, W, 1.0, x);
+          out.residual = std::hypot(now.qr.residual, rest * now.qr.phi);
           out.normal_residual =
-              std::hypot(share * qr.normal_residual, (1.0 - share) * out.normal_residual);
+              std::hypot(share * now.qr.normal_residual, rest * out.normal_residual);
           out.norm_x = run.norm(space.norm2(x));
           ++out.iterations;
           run.end(Status::boundary);
@@ -117,23 +110,23 @@ struct Lsqr {
         }
       }
       // Σ |w/ρ|² is the diagonal of V (RᴴR)⁻¹ Vᴴ.
-      if (opt.variance) space.add_squares(1.0 / (qr.rho * alpha) / (qr.rho * alpha), W, variance);
+      if (opt.variance) space.add_squares(s[&Recurrence::by_square], W, variance);
       // x = x + (φ/ρ) w, w = v − (θ/ρ) w.
-      space.axpy_xpby(step, W, x, -qr.theta / qr.rho * (alpha_next / alpha), V);
-      beta = beta_next;
-      alpha = alpha_next;
-
-      out.residual = qr.residual;
-      out.normal_residual = qr.normal_residual;
-      out.cond_a = qr.lq.condition;
-      out.norm_x = boundary         ? boundary.norm()
-                   : opt.warm_start ? run.norm(space.norm2(x))
-                                    : qr.lq.norm;
-      // α or β = 0 ends the process.
-      again = co_await run.iterated(!(alpha > 0.0 && beta > 0.0));
+      space.axpy_xpby(s[&Recurrence::by_step], W, x, s[&Recurrence::by_w], V);
+      if (opt.warm_start) {
+        space.advance(s, Recurrence::kMeasuredX, space.norm2(x));
+      } else {
+        space.advance(s, Recurrence::kX);
+      }
+      again = co_await run.iterated(run.look(s));
       if (!again) {
+        run.last(s);
         out.norm_x = run.norm(space.norm2(x));
         again = co_await run.unverified(q, t);
+        if (again) {
+          run.resume(s);
+          space.freeze_below(s[&Recurrence::running], 0.0);
+        }
       }
     }
   }

@@ -10,6 +10,7 @@
 // in M, which may be anything beside ‖r‖; so r itself follows r_k = s² r_{k−1} − φ̄ c v_{k+1}.
 #pragma once
 
+#include "ritz/krylov/minres_recurrence.hpp"
 #include "ritz/krylov/symmetric_run.hpp"
 
 namespace ritz {
@@ -58,11 +59,12 @@ struct MinresWorkspace {
 
 /// Memory movement per iteration, in vectors of length n, without the operator:
 ///   uᴴp 2   {u = p/β − …, ‖u‖} 4   {w, x} 6   total 12; with M: uᴴz 2, r 3, total 17
-/// Two reads an iteration, four with M: the scalar recurrences live on the host.
+/// No reads between two checks where they are not free.
 struct Minres {
   static constexpr std::string_view kName = "minres";
   using Options = MinresOptions;
   using Outcome = MinresOutcome;
+  using Recurrence = MinresRecurrence;
   template <Space S>
   using Workspace = MinresWorkspace<S>;
   template <Space S, class Op, class P>
@@ -76,38 +78,36 @@ struct Minres {
     const auto x = run.x;
 
     while (co_await run.residual(l.u, l.z, l.p, w)) {
-      if (!co_await run.start(l)) co_return;
+      Recurrence start;
+      start.npc = opt.npc ? 1.0 : 0.0;
+      if (!co_await run.start(l, start)) co_return;
       if (run.M) space.copy(l.u, r);
-      double phibar = l.beta;
-      TridiagonalQr qr;
+      auto s = space.keep(start);
+      space.freeze_below(s[&Recurrence::running], 0.0);
 
       bool again = true;
       while (again) {
-        if (!co_await run.extend(l)) co_return;
-        qr.extend(l.beta_before > 0.0 ? l.beta : 0.0, l.alpha, l.beta_next);
-        out.normal_residual = phibar * qr.root;  // of x_{k−1}
-        if (run.hopeless(qr)) {
-          run.suspect();
+        co_await run.extend(l, s);
+        if (run.M) {
+          space.advance(s, Recurrence::kResidual,
+                        space.axpby_norm2(s[&Recurrence::by_v_next], l.u_next,
+                                          s[&Recurrence::by_r], r));
+        }
+        const Recurrence* now = run.look(s);
+        if (now) out.normal_residual = now->normal_residual;  // of x_{k−1}
+        if (now && !run.goes_on(*now)) {
+          if (now->is(LanczosEvent::negative_curvature)) {
+            co_await note_curvature(run, ws, now->curvature, out);
+          }
           break;
         }
-        // r_{k−1}ᴴ A r_{k−1} = −φ̄² c_{k−1} γ̄_k
-        if (opt.npc && qr.c_before * qr.gamma_bar >= 0.0) {
-          co_await note_curvature(run, ws, -qr.c_before * qr.gamma_bar * phibar * phibar, out);
-          co_return;
-        }
-        out.cond_a = qr.condition();
-
         // w_k = (v_k − ε w_{k−2} − δ w_{k−1}) / γ,  x += φ w_k.
-        space.step3(1.0 / (l.beta * qr.gamma), l.z, -qr.epsilon / qr.gamma, w_before,
-                    -qr.delta / qr.gamma, w, phibar * qr.c, x);
+        space.step3(s[&Recurrence::by_v], l.z, s[&Recurrence::by_w_before], w_before,
+                    s[&Recurrence::by_w], w, s[&Recurrence::by_step], x);
         std::swap(w, w_before);
-        double residual = phibar * qr.s;
-        if (run.M)
-          residual =
-              run.norm(space.axpby_norm2(-phibar * qr.c / qr.gamma, l.u_next, qr.s * qr.s, r));
-        phibar *= qr.s;
         l.advance();
-        again = co_await run.iterated(residual);
+        again = co_await run.iterated(now);
+        if (!again) run.last(s);
       }
     }
   }

@@ -9,6 +9,7 @@
 // wherever the process is left, instead of by one more step with the last element of L taken for 0.
 #pragma once
 
+#include "ritz/krylov/minres_qlp_recurrence.hpp"
 #include "ritz/krylov/symmetric_run.hpp"
 
 namespace ritz {
@@ -39,11 +40,12 @@ struct MinresQlpWorkspace {
 
 /// Memory movement per iteration, in vectors of length n, without the operator:
 ///   uᴴp 2   {u = p/β − …, ‖u‖} 4   x 4   W 3 + 4   total 17; with M: uᴴz 2, r 3, total 22
-/// Two reads an iteration, four with M: the scalar recurrences live on the host.
+/// No reads between two checks where they are not free.
 struct MinresQlp {
   static constexpr std::string_view kName = "minres_qlp";
   using Options = MinresQlpOptions;
   using Outcome = MinresQlpOutcome;
+  using Recurrence = MinresQlpRecurrence;
   template <Space S>
   using Workspace = MinresQlpWorkspace<S>;
   template <Space S, class Op, class P>
@@ -58,93 +60,42 @@ struct MinresQlp {
     run.lifts = true;
 
     while (co_await run.residual(l.u, l.z, l.p, w)) {
-      if (!co_await run.start(l)) co_return;
+      Recurrence start;
+      if (!co_await run.start(l, start)) co_return;
       if (run.M) space.copy(l.u, r);
       space.fill(0.0, w);
       space.fill(0.0, w_before);
-      double phibar = l.beta;
-      TridiagonalQr qr;
-      // Row k of L is (η, ϑ, γ); a number behind a name says how many steps it is old. The names
-      // that carry over hold zeros before the first step, and the reflections change signs only.
-      Reflection right1, right2;
-      double tau = 0.0, tau1 = 0.0, tau2 = 0.0;
-      double gamma = 0.0, gamma1 = 0.0, gamma2 = 0.0;
-      double eta = 0.0, eta1 = 0.0, eta2 = 0.0;
-      double theta = 0.0, theta1 = 0.0, theta2 = 0.0;
-      double mu = 0.0, mu1 = 0.0, mu2 = 0.0, mu3 = 0.0, mu4 = 0.0;
+      auto s = space.keep(start);
+      space.freeze_below(s[&Recurrence::running], 0.0);
 
+      Index steps = 0;
       bool again = true;
       while (again) {
-        again = co_await run.extend(l);
-        if (!again) break;
-        qr.extend(l.beta_before > 0.0 ? l.beta : 0.0, l.alpha, l.beta_next);
-        out.normal_residual = phibar * qr.root;  // of x_{k−1}
-        if (run.hopeless(qr)) {
-          run.suspect();
-          break;
-        }
-        out.cond_a = qr.condition();
-        tau2 = tau1;
-        tau1 = tau;
-        tau = phibar * qr.c;
-        double residual = phibar * qr.s;
+        co_await run.extend(l, s);
         if (run.M) {
-          residual =
-              run.norm(space.axpby_norm2(-phibar * qr.c / qr.gamma, l.u_next, qr.s * qr.s, r));
+          space.advance(s, Recurrence::kResidual,
+                        space.axpby_norm2(s[&Recurrence::by_v_next], l.u_next,
+                                          s[&Recurrence::by_r], r));
         }
-        phibar *= qr.s;
+        const Recurrence* now = run.look(s);
+        if (now) out.normal_residual = now->normal_residual;  // of x_{k−1}
+        if (now && !run.goes_on(*now)) break;
 
-        // Reflection of columns k − 2 and k, by which R begins to turn into L, and of k − 1 and k.
-        gamma2 = gamma1;
-        gamma1 = gamma;
-        theta2 = theta1;
-        eta2 = eta1;
-        eta1 = eta;
-        theta1 = right2.c * theta + right2.s * qr.delta;
-        const double delta = right2.s * theta - right2.c * qr.delta;
-        eta = right2.s * qr.gamma;
-        gamma = -right2.c * qr.gamma;
-        gamma1 = right1.annihilate(gamma1, delta);
-        theta = right1.s * gamma;
-        gamma *= -right1.c;
-
-        // L μ = τ by forward substitution: the last three elements may still change.
-        mu4 = mu3;
-        mu3 = mu2;
-        mu2 = quotient(tau2 - eta2 * mu4 - theta2 * mu3, gamma2);
-        mu1 = quotient(tau1 - eta1 * mu3 - theta1 * mu2, gamma1);
-        mu = quotient(tau - eta * mu2 - theta * mu1, gamma);
-
-        // The same reflections of W; column k − 2 is final, and x without the last two columns.
-        const double scale = 1.0 / l.beta;
-        space.add3_norm2(mu2 * right2.c, w_before, mu2 * right2.s * scale, l.z, 1.0, x);
-        space.axpby(right2.c * scale, l.z, -right2.s, w_before);
-        space.rotate2(right1.c, -right1.s, w, w_before);
+        // The reflections of W; column k − 2 is final, and x without the last two columns.
+        space.add3_norm2(s[&Recurrence::to_x_w], w_before, s[&Recurrence::to_x_v], l.z, 1.0, x);
+        space.axpby(s[&Recurrence::to_w_v], l.z, s[&Recurrence::to_w_w], w_before);
+        space.rotate2(s[&Recurrence::cosine], s[&Recurrence::sine], w, w_before);
         std::swap(w, w_before);
-
-        gamma1 = right2.annihilate(gamma1, qr.epsilon_next());
+        ++steps;
         l.advance();
-        again = co_await run.iterated(residual, false);
+        again = co_await run.iterated(now, false);
       }
-      space.add3_norm2(mu1, w_before, mu, w, 1.0, x);
+      const Recurrence& last = run.last(s);
+      // Each step changed the names, also those that a device did not make.
+      if ((steps - static_cast<Index>(last.steps)) % 2 != 0) std::swap(w, w_before);
+      space.add3_norm2(last.mu1, w_before, last.mu, w, 1.0, x);
     }
   }
-
- private:
-  /// [c s; s −c]
-  struct Reflection {
-    double c = -1.0, s = 0.0;
-
-    /// Becomes the reflection with (a, b) ↦ (h, 0), and returns h.
-    double annihilate(double a, double b) {
-      const double h = std::hypot(a, b);
-      c = h > 0.0 ? a / h : -1.0;
-      s = h > 0.0 ? b / h : 0.0;
-      return h;
-    }
-  };
-  /// An element of L that vanishes says nothing about μ: zero keeps x short.
-  static double quotient(double above, double below) { return below == 0.0 ? 0.0 : above / below; }
 };
 
 /// Solves (A − σI) x = b, or minimises the residual, with least ‖x‖.

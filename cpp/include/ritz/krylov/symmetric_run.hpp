@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "ritz/krylov/lanczos_recurrence.hpp"
 #include "ritz/krylov/linear_run.hpp"
-#include "ritz/krylov/tridiagonal_qr.hpp"
 
 namespace ritz {
 
@@ -49,27 +49,26 @@ struct LanczosVectors {
   void advance() {
     const bool preconditioned = z.data != u.data;
     std::swap(u, u_next);
-    if (preconditioned) std::swap(z, p);
-    if (!preconditioned) z = u;
-    norm_u = norm_u_next;
-    beta_before = beta;
-    beta = beta_next;
+    if (preconditioned) {
+      std::swap(z, p);
+    } else {
+      z = u;
+    }
   }
 
   Vector u, u_next, p, z;  ///< p becomes z_next with a preconditioner
-  double beta = 0.0, beta_before = 0.0, beta_next = 0.0, alpha = 0.0;
-  double norm_u = 0.0, norm_u_next = 0.0;  ///< ‖u‖, which is β without a preconditioner
 };
 
-/// LinearRun for A − σI, A Hermitian and perhaps singular: a method that leaves an iteration
-/// unfinished may first `suspect` that x is a least-squares solution.
+/// LinearRun for A − σI, A Hermitian and perhaps singular. Where a recurrence says that no step can
+/// reduce the residual, `residual` looks whether x is a least-squares solution.
 template <Space S, class Op, class P = NoPreconditioner>
 class SymmetricRun : public LinearRun<S, Op, P> {
   using Base = LinearRun<S, Op, P>;
   using Base::ended_, Base::at_limit, Base::replaced, Base::shift_;
+  using typename Base::Iterated;
 
  public:
-  using Base::A, Base::end, Base::M, Base::norm, Base::space, Base::x;
+  using Base::A, Base::end, Base::iterated, Base::M, Base::norm, Base::space, Base::x;
   using typename Base::T;
   using typename Base::Vector;
 
@@ -97,59 +96,73 @@ class SymmetricRun : public LinearRun<S, Op, P> {
   }
 
   /// Starts the Lanczos process from `l.u`, the residual. False once the run has ended.
-  Task<bool> start(LanczosVectors<T>& l) {
-    l.beta_before = 0.0;
-    l.beta = l.norm_u = result_.residual;
+  Task<bool> start(LanczosVectors<T>& l, LanczosRecurrence& s) {
+    s.residual = s.beta = s.norm_u = result_.residual;
     if (M) {
       co_await M.apply(l.u, l.z);
       const double uz = space.read(space.real_dot(l.u, l.z));
-      if (!(uz > 0.0)) co_return end(bad_preconditioner(uz));
-      l.beta = std::sqrt(uz);
+      if (!(uz > 0.0)) {
+        co_return end(std::isfinite(uz) ? Status::indefinite_preconditioner : Status::nonfinite);
+      }
+      s.beta = std::sqrt(uz);
     }
+    s.phibar = s.beta;
+    s.target = result_.target;
+    s.epsilon = kEps;
+    s.shift = M ? 0.0 : shift_;  // without M the vectors do not depend on it
+    s.noise = noise_;
+    s.norm_a = result_.norm_a;
+    s.condition = result_.cond_a;
+    s.normal_residual = result_.normal_residual;
+    begun_ = result_.iterations;
     co_return true;
   }
-  /// β_{k+1} v_{k+1} = (A − σI) M v_k − α v_k − β_k v_{k−1}, into `l.u_next`. False once the run
-  /// has ended. Traffic: α 2, u 4, with M another 2, and 3 for a shift.
-  Task<bool> extend(LanczosVectors<T>& l) {
+  /// The next vector, β_{k+1} v_{k+1} = (A − σI) M v_k − α v_k − β_k v_{k−1}, into `l.u_next`, and
+  /// the recurrence's step. Traffic: α 2, u 4, with M another 2, and 3 for a shift.
+  template <class Kept>
+  Task<> extend(LanczosVectors<T>& l, Kept& s) {
+    using L = LanczosRecurrence;
     co_await A.apply(l.z, l.p);
-    const double shift = shift_;
-    if (M && shift != 0.0) space.axpby(-shift, l.z, 1.0, l.p);
-    const double ritz = space.read(space.real_dot(l.z, l.p)) / (l.beta * l.beta);
-    l.alpha = M ? ritz : ritz - shift;  // without M the vectors do not depend on the shift
-    const double before = l.beta_before > 0.0 ? -l.beta / l.beta_before : 0.0;
-    const double uu =
-        space.read(space.add3_norm2(1.0 / l.beta, l.p, -ritz / l.beta, l.u, before, l.u_next));
-    double uz = uu;
-    if (M && uu > 0.0) {
+    if (M && shift_ != 0.0) space.axpby(-shift_, l.z, 1.0, l.p);
+    space.advance(s, L::kProject, space.real_dot(l.z, l.p));
+    const auto uu = space.add3_norm2(s[&L::by_p], l.p, s[&L::by_u], l.u, s[&L::by_u_before],
+                                     l.u_next);
+    auto uz = uu;
+    if (M) {
       co_await M.apply(l.u_next, l.p);
-      uz = space.read(space.real_dot(l.u_next, l.p));
+      uz = space.real_dot(l.u_next, l.p);
     }
-    if (!std::isfinite(l.alpha) || !std::isfinite(uz) || (uz <= 0.0 && uu > 0.0)) {
-      ++result_.iterations;
-      const bool finite = std::isfinite(l.alpha) && std::isfinite(uu);
-      co_return end(finite ? bad_preconditioner(uz) : Status::nonfinite);
-    }
-    l.beta_next = std::sqrt(uz);
-    l.norm_u_next = std::sqrt(uu);
-    co_return true;
+    space.advance(s, L::kExtend, uu, uz);
   }
 
-  /// Whether the column added to `qr` makes it likely that no step can reduce the residual.
-  ///
-  /// In exact arithmetic ‖A r‖ reaches zero if the system is inconsistent. In floating point it
-  /// comes down to about √ε ‖A‖‖r‖ and rises again, x growing without bound: what A r still holds
-  /// would change ‖r‖ by ε only. So a value below 2√ε is suspect if moreover two steps in a row
-  /// would reduce ‖r‖ by less than half a percent (c < 0.1), or if the Krylov space is exhausted;
-  /// and one below ε^¾ always, once: there the signs of what follows are noise.
-  bool hopeless(const TridiagonalQr& qr) {
-    result_.norm_a = std::max(result_.norm_a, qr.norm);
-    const double root = qr.root, small = 2.0 * std::sqrt(kEps) * result_.norm_a;
-    if (root <= noise_ * result_.norm_a) return true;
-    const bool first = qr.gamma_max == 0.0;
-    if (root > small || first) return false;
-    return qr.gamma <= 2.0 * std::sqrt(kEps) * qr.norm ||
-           std::max(std::abs(qr.c), std::abs(qr.c_before)) <= 0.1;
+  /// What a recurrence that was looked at tells of the run; false if its process has ended for
+  /// another reason than its residual. Then the run has ended too, or x may be a least-squares
+  /// solution, as `residual` will see.
+  bool goes_on(const LanczosRecurrence& now) {
+    result_.norm_a = std::max(result_.norm_a, now.norm_a);
+    result_.cond_a = now.condition;
+    if (now.is(LanczosEvent::none)) return true;
+    count(now);
+    if (now.is(LanczosEvent::hopeless)) suspect();
+    if (now.is(LanczosEvent::nonfinite)) end(Status::nonfinite);
+    if (now.is(LanczosEvent::indefinite_preconditioner)) end(Status::indefinite_preconditioner);
+    return false;
   }
+  /// Ends an iteration; null where the recurrence was not looked at.
+  Iterated iterated(const LanczosRecurrence* now, bool x_at_hand = true) {
+    return now ? Base::iterated(now->residual, x_at_hand) : Base::iterated();
+  }
+  /// The recurrence of a process after its last step, which the iterations and the residual of the
+  /// outcome become those of.
+  template <class Kept>
+  const auto& last(Kept& s) {
+    space.thaw();
+    const auto& now = space.read(s);
+    count(now);
+    result_.residual = now.residual;
+    return now;
+  }
+
   /// Leaves an iteration unfinished: is x a least-squares solution?
   void suspect() { suspected_ = true; }
 
@@ -159,8 +172,10 @@ class SymmetricRun : public LinearRun<S, Op, P> {
  private:
   static constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
 
-  static Status bad_preconditioner(double uz) {
-    return std::isfinite(uz) ? Status::indefinite_preconditioner : Status::nonfinite;
+  void count(const LanczosRecurrence& now) {
+    const bool unfinished = now.is(LanczosEvent::nonfinite) ||
+                            now.is(LanczosEvent::indefinite_preconditioner);
+    result_.iterations = begun_ + static_cast<Index>(now.steps) + (unfinished ? 1 : 0);
   }
 
   /// Ends the run if the true residual r is orthogonal to the range of A − σI, in the inner product
@@ -204,6 +219,7 @@ class SymmetricRun : public LinearRun<S, Op, P> {
   }
 
   SymmetricOutcome& result_;
+  Index begun_ = 0;  // iterations before this process
   bool suspected_ = false;
   double rr_ = 0.0;
   double checked_measure_ = INFINITY;  // ‖A r‖ / (‖A‖‖r‖) at the last suspicion

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "ritz/krylov/symmetric_run.hpp"
+#include "ritz/krylov/symmlq_recurrence.hpp"
 
 namespace ritz {
 
@@ -39,11 +40,12 @@ struct SymmlqWorkspace {
 
 /// Memory movement per iteration, in vectors of length n, without the operator:
 ///   uᴴp 2   {u = p/β − …, ‖u‖} 4   x 4   w̄ 3   total 13; with M: uᴴz 2, total 15
-/// Two reads an iteration, three with M: the scalar recurrences live on the host.
+/// No reads between two checks where they are not free.
 struct Symmlq {
   static constexpr std::string_view kName = "symmlq";
   using Options = SymmlqOptions;
   using Outcome = SymmlqOutcome;
+  using Recurrence = SymmlqRecurrence;
   template <Space S>
   using Workspace = SymmlqWorkspace<S>;
   template <Space S, class Op, class P>
@@ -56,45 +58,35 @@ struct Symmlq {
     const auto x = run.x;
 
     while (co_await run.residual(l.u, l.z, l.p, w)) {
-      if (!co_await run.start(l)) co_return;
-      space.axpby(1.0 / l.beta, l.z, 0.0, w);  // w̄_1 = v_1
-      double phibar = l.beta;
-      double right = phibar;                 // γζ_k = −(ε ζ_{k−2} + δ ζ_{k−1})
-      double zeta = 0.0, zeta_before = 0.0;  // ζ_{k−1}, ζ_{k−2}
-      TridiagonalQr qr;
+      Recurrence start;
+      if (!co_await run.start(l, start)) co_return;
+      start.right = start.phibar;
+      start.preconditioned = run.M ? 1.0 : 0.0;
+      space.axpby(1.0 / start.beta, l.z, 0.0, w);  // w̄_1 = v_1
+      auto s = space.keep(start);
+      space.freeze_below(s[&Recurrence::running], 0.0);
 
       bool again = true;
       while (again) {
-        if (!co_await run.extend(l)) co_return;
-        qr.extend(l.beta_before > 0.0 ? l.beta : 0.0, l.alpha, l.beta_next);
-        if (run.hopeless(qr)) {  // not even MINRES would get any further
+        co_await run.extend(l, s);
+        const Recurrence* now = run.look(s);
+        if (now && !run.goes_on(*now)) {
+          if (!now->is(LanczosEvent::hopeless)) co_return;
+          // Not even MINRES would get any further.
           co_await run.evaluate(l.u_next);
           run.end(out.residual <= out.target ? Status::converged : Status::stagnation);
           co_return;
         }
-        out.cond_a = qr.condition();
-        if (l.beta_before > 0.0) right = -(qr.epsilon * zeta_before + qr.delta * zeta);
-
-        const double along = std::abs(right) * (l.norm_u / l.beta);
-        const double across =
-            l.beta_next > 0.0 ? std::abs(qr.epsilon_next() * zeta) * (l.norm_u_next / l.beta_next)
-                              : 0.0;
-        const double lq = run.M ? along + across : std::hypot(along, across);
-        const double cg =
-            qr.gamma_bar == 0.0 ? INFINITY : phibar * (l.norm_u_next / std::abs(qr.gamma_bar));
-        again = co_await run.iterated(std::min(lq, cg), false);
+        again = co_await run.iterated(now, false);
         if (!again) {
-          if (cg <= lq) space.axpby(right / qr.gamma_bar, w, 1.0, x);
+          const Recurrence& last = run.last(s);
+          if (last.cg <= last.lq) space.axpby(last.by_last, w, 1.0, x);
           break;
         }
-
         // w_k = c w̄_k + s v_{k+1},  x += ζ w_k,  w̄_{k+1} = s w̄_k − c v_{k+1}.
         l.advance();
-        zeta_before = zeta;
-        zeta = right / qr.gamma;
-        space.add3_norm2(zeta * qr.c, w, zeta * qr.s / l.beta, l.z, 1.0, x);
-        space.axpby(-qr.c / l.beta, l.z, qr.s, w);
-        phibar *= qr.s;
+        space.add3_norm2(s[&Recurrence::to_x_w], w, s[&Recurrence::to_x_v], l.z, 1.0, x);
+        space.axpby(s[&Recurrence::to_w_v], l.z, s[&Recurrence::to_w_w], w);
       }
     }
   }

@@ -15,6 +15,7 @@
 
 #include "ritz/core/types.hpp"
 #include "ritz/core/view.hpp"
+#include "ritz/space/recurrence.hpp"
 
 namespace ritz {
 
@@ -77,6 +78,14 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///                               iteration and need do nothing
 ///   read(x)                     the value of a Scalar or Real: the only synchronisation
 ///   read(h, values)             the values of slots, likewise, into numbers on the host
+///
+/// Scalars with formulas of their own are kept in the space (see recurrence.hpp): each is a Real of
+/// the name kept[&R::scalar], and a step changes them in place unless the space is frozen.
+///
+///   keep(r)                     a recurrence that starts as r
+///   advance(kept, phase, x, …)  one step of it with the values of the Reals x
+///   assign(kept, r)             kept = r
+///   read(kept)                  it as it is now, another synchronisation
 template <class S>
 concept Space =
     requires(S& s, VectorView<typename S::Value> x, VectorView<const typename S::Value> cx,

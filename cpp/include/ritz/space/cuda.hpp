@@ -14,6 +14,9 @@
 
 namespace ritz {
 
+template <class V>
+class DeviceScalar;
+
 /// A number formed on the device: (re + i im) above / below.
 class DeviceCoefficient {
  public:
@@ -21,6 +24,8 @@ class DeviceCoefficient {
   DeviceCoefficient(std::complex<double> value) : re_(value.real()), im_(value.imag()) {}
   DeviceCoefficient(device::Slot above, device::Slot below)
       : re_(1.0), above_(std::move(above)), below_(std::move(below)) {}
+  template <class V>
+  DeviceCoefficient(const DeviceScalar<V>& value) : re_(1.0), above_(value.slot) {}
 
   friend DeviceCoefficient operator-(DeviceCoefficient c) {
     c.re_ = -c.re_;
@@ -39,6 +44,7 @@ template <class V>
 class DeviceScalar {
  public:
   explicit DeviceScalar(device::DeviceQueue& queue) : slot(queue) {}
+  explicit DeviceScalar(device::Slot named) : slot(std::move(named)) {}
   friend DeviceCoefficient ratio(const DeviceScalar& a, const DeviceScalar& b) {
     return {a.slot, b.slot};
   }
@@ -61,6 +67,58 @@ class DeviceSlots {
  private:
   V* start_ = nullptr;
   std::size_t count_ = 0;
+};
+
+/// A recurrence in device memory, and what the host has last seen of it.
+template <class Real, Recurrence R>
+class DeviceKept {
+ public:
+  DeviceKept(device::DeviceQueue& queue, const R& start)
+      : queue_(&queue), slots_(queue, kScalars), seen_(start) {
+    assign(start);
+  }
+  Real operator[](double R::*scalar) const {
+    const auto* first = reinterpret_cast<const double*>(&seen_);
+    return Real(slots_[&(seen_.*scalar) - first]);
+  }
+
+  double* address() const { return slots_.address(); }
+  void assign(const R& to) {
+    double doubles[kDoubles] = {};
+    const auto* scalars = reinterpret_cast<const double*>(&to);
+    for (Index k = 0; k < kScalars; ++k) doubles[2 * k] = scalars[k];
+    queue_->upload(address(), doubles, sizeof(doubles));
+    seen_ = to;
+  }
+  const R& read() {
+    double doubles[kDoubles];
+    queue_->read(address(), doubles, kDoubles);
+    return take(doubles);
+  }
+  device::Question ask() const {
+    const device::DeviceQueue::Stretch all[] = {{address(), kDoubles}};
+    return queue_->ask(all);
+  }
+  const R& answered(const device::Question& question) {
+    double doubles[kDoubles];
+    question.answer(doubles);
+    return take(doubles);
+  }
+
+ private:
+  // A slot has two doubles, and these numbers no second part.
+  static constexpr Index kScalars = sizeof(R) / sizeof(double);
+  static constexpr std::size_t kDoubles = 2 * kScalars;
+
+  const R& take(const double* doubles) {
+    auto* scalars = reinterpret_cast<double*>(&seen_);
+    for (Index k = 0; k < kScalars; ++k) scalars[k] = doubles[2 * k];
+    return seen_;
+  }
+
+  device::DeviceQueue* queue_;
+  device::SlotRun slots_;
+  R seen_;
 };
 
 /// A handle: copies work on the same queue, each with a freeze of its own.
@@ -104,7 +162,7 @@ class CudaSpace {
   template <std::same_as<Real>... R>
     requires(sizeof...(R) <= device::DeviceQueue::kMostAsked)
   Question ask(const R&... x) {
-    const double* slots[] = {x.slot.address()...};
+    const device::DeviceQueue::Stretch slots[] = {{x.slot.address(), 1}...};
     return queue_->ask(slots);
   }
   /// Later calls change nothing once x ≤ bound; until `thaw`, bound is the same every time.
@@ -113,6 +171,39 @@ class CudaSpace {
     bound_ = bound;
   }
   void thaw() { frozen_ = {}; }
+
+  // ---- recurrences ----
+
+  template <Recurrence R>
+  using Kept = DeviceKept<Real, R>;
+  template <Recurrence R>
+  Kept<R> keep(const R& start) {
+    return {*queue_, start};
+  }
+  template <Recurrence R>
+  void assign(Kept<R>& kept, const R& to) {
+    kept.assign(to);
+  }
+  template <Recurrence R>
+  const R& read(Kept<R>& kept) {
+    return kept.read();
+  }
+  template <Recurrence R>
+  Question ask(const Kept<R>& kept) {
+    return kept.ask();
+  }
+  template <Recurrence R, std::same_as<Real>... Sums>
+    requires(sizeof...(Sums) <= kStepSums)
+  void advance(Kept<R>& kept, int phase, const Sums&... sums) {
+    Call call = of(Kernel::recurrence, 0);
+    call.element = device::Element::f8;
+    call.cols = R::kNumber;
+    call.ld = phase;
+    call.out[0] = kept.address();
+    std::size_t k = 0;
+    ((call.h[k++] = sums.slot.address()), ...);
+    queue_->call(call);
+  }
 
   using View = VectorView<T>;
   using ConstView = VectorView<const T>;

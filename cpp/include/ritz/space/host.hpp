@@ -22,7 +22,7 @@
 namespace ritz {
 
 template <Field T>
-class HostSpace {
+class HostSpace : public HostRecurrences {
  public:
   using Value = T;
   using Scalar = WideOf<T>;
@@ -40,6 +40,7 @@ class HostSpace {
   /// The living buffer that contains the address, null if `allocate` never gave it out.
   static std::shared_ptr<void> owner(const void* address) { return host_memory::owner(address); }
 
+  using HostRecurrences::read;
   static double read(double x) { return x; }
   static std::complex<double> read(std::complex<double> x) { return x; }
   static void read(Slots h, std::span<Scalar> values) {

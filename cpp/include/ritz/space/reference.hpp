@@ -13,7 +13,7 @@
 namespace ritz {
 
 template <Field T>
-class ReferenceSpace {
+class ReferenceSpace : public HostRecurrences {
  public:
   using Value = T;
   using Scalar = WideOf<T>;
@@ -31,6 +31,7 @@ class ReferenceSpace {
             [](void* p) { ::operator delete(p, std::align_val_t{64}); }};
   }
 
+  using HostRecurrences::read;
   static double read(double x) { return x; }
   static std::complex<double> read(std::complex<double> x) { return x; }
   static void read(Slots h, std::span<Scalar> values) {

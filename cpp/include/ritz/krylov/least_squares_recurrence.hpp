@@ -1,0 +1,88 @@
+// The scalars that methods on the Golub-Kahan process of A share, and when they end.
+#pragma once
+
+#include <algorithm>
+
+#include "ritz/space/recurrence.hpp"
+
+namespace ritz {
+
+/// What a method knows of its iterate.
+struct LeastSquaresNumbers {
+  double residual = 0.0;         ///< ‖[b − Ax; damp (x − x₀)]‖
+  double normal_residual = 0.0;  ///< ‖Aᴴ(b − Ax) − damp² (x − x₀)‖
+  double norm_a = 0.0;           ///< largest ‖Av‖ or ‖Aᴴu‖ seen
+  double cond_a = 1.0;           ///< estimate of cond([A; damp I])
+  double norm_x = 0.0;
+};
+
+/// The two bounds, either of which ends a run.
+struct LeastSquaresBounds {
+  double atol = 0.0;
+  double btol_b = 0.0;  ///< btol ‖b‖
+
+  constexpr double of_residual(const LeastSquaresNumbers& now) const {
+    return btol_b + atol * now.norm_a * now.norm_x;
+  }
+  constexpr double of_normal_residual(const LeastSquaresNumbers& now) const {
+    return atol * now.norm_a * now.residual;
+  }
+  /// The smaller of the two measures over its bound: it must come to 1.
+  constexpr double measure(const LeastSquaresNumbers& now) const {
+    if (now.residual == 0.0 || now.normal_residual == 0.0) return 0.0;
+    return std::min(now.residual / of_residual(now),
+                    now.normal_residual / of_normal_residual(now));
+  }
+};
+
+/// U = βu and V = αv are kept unnormalised: U = by_q q + by_u U for q = A V, and V = by_t t + by_v V
+/// for t = Aᴴ U.
+struct GolubKahanRecurrence : LeastSquaresNumbers {
+  double running = 1.0;  ///< 0 from the end on: vectors and scalars stay what they are then
+  double finite = 1.0;   ///< 0 if β or α was not; the step that found it leaves x alone
+  double steps = 0.0;
+  LeastSquaresBounds bounds;
+  double slack = 0.0;   ///< the measure to come to, below 1 where a verification has failed
+  double conlim = 0.0;  ///< 0 for none
+
+  double alpha = 0.0, alpha_before = 0.0, beta = 0.0, beta_next = 0.0;
+  double by_q = 0.0, by_u = 0.0, by_t = 0.0, by_v = 0.0;
+
+  /// β_{k+1} = ‖U‖
+  template <class Math>
+  constexpr void measure_u(double uu) {
+    beta_next = Math::sqrt(uu);
+    by_t = beta_next > 0.0 ? 1.0 / beta_next : 0.0;
+    by_v = -beta_next / alpha;
+  }
+  /// α_{k+1} = ‖V‖; false if it or β is not finite.
+  template <class Math>
+  constexpr bool measure_v(double vv) {
+    const double alpha_next = beta_next > 0.0 ? Math::sqrt(vv) : 0.0;
+    if (!is_finite(beta_next) || !is_finite(alpha_next)) {
+      running = finite = 0.0;
+      return false;
+    }
+    // ‖Av‖ and ‖Aᴴu‖. The Frobenius norm of the bidiagonal, as in the papers, grows without bound
+    // once u and v lose their orthogonality, and the tolerance of the stopping test with it.
+    norm_a = std::max(norm_a, std::max(Math::hypot(alpha, beta_next),
+                                       Math::hypot(alpha_next, beta_next)));
+    alpha_before = alpha;
+    beta = beta_next;
+    alpha = alpha_next;
+    by_q = 1.0 / alpha;
+    by_u = -alpha / beta;
+    steps += 1.0;
+    return true;
+  }
+  /// α or β = 0 ends the process.
+  constexpr bool exhausted() const { return !(alpha > 0.0 && beta > 0.0); }
+  /// Once x and its numbers are those of this step.
+  constexpr void close() {
+    const bool ends = exhausted() || !(bounds.measure(*this) > slack) ||
+                      (conlim > 0.0 && cond_a >= conlim);
+    if (ends) running = 0.0;
+  }
+};
+
+}  // namespace ritz
