@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kThreads) recurrence(const __grid_constant__ A
     reinterpret_cast<R*>(scalars)->template step<DeviceMath>(static_cast<int>(s.ld), sums);
   }
   __syncthreads();
-  if (threadIdx.x < kCount) s.out[0][2 * threadIdx.x] = scalars[threadIdx.x];
+  if (threadIdx.x < kCount) put(s.out[0] + 2 * threadIdx.x, scalars[threadIdx.x]);
 }
 
 }  // namespace ritz::device

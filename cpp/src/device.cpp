@@ -92,12 +92,12 @@ std::shared_ptr<DeviceQueue> DeviceQueue::of(std::int32_t device, void* stream) 
 DeviceQueue::DeviceQueue(std::int32_t device, void* stream)
     : backend_(&backend()), device_(device), stream_(stream) {
   check(backend_->open(device, stream, &queue_), "opening a queue");
-  void* mirror = nullptr;
-  const Error pinned =
-      backend_->pin(queue_, (kMirror + kQuestions * kMostAsked) * sizeof(double), &mirror);
-  if (pinned != Error::none) backend_->close(queue_);
-  check(pinned, "allocating host memory");
-  mirror_ = static_cast<double*>(mirror);
+  try {
+    mirror_ = pin(kMirror);
+  } catch (const DeviceError&) {
+    backend_->close(queue_);
+    throw;
+  }
   pending_.reserve(kMostPending);
   announced_.reserve(64);
 }
@@ -113,6 +113,15 @@ DeviceQueue::~DeviceQueue() {
   }
   backend_->close(queue_);
   backend_->unpin(mirror_);  // an interrupted read may have written to it until now
+  for (const Pinned& p : answers_) {
+    if (p.memory != nullptr) backend_->unpin(p.memory);
+  }
+}
+
+double* DeviceQueue::pin(std::size_t doubles) {
+  void* memory = nullptr;
+  check(backend_->pin(queue_, doubles * sizeof(double), &memory), "allocating host memory");
+  return static_cast<double*>(memory);
 }
 
 void DeviceQueue::check(Error error, const char* doing) const {
@@ -330,23 +339,36 @@ Question DeviceQueue::ask(std::span<const Stretch> stretches) {
   while (k < kQuestions && open_[k]) ++k;
   if (k == kQuestions) return {};
   flush();
+  std::size_t doubles = 0;
+  for (const Stretch& s : stretches) doubles += s.doubles;
+  Pinned& to = answers_[k];
+  if (doubles > to.doubles) {
+    const std::size_t room = std::max(doubles, kSmallest);
+    double* memory = pin(room);
+    // Whoever asked before may have gone without an answer, which is on its way.
+    if (to.memory != nullptr) {
+      wait();
+      backend_->unpin(to.memory);
+    }
+    to = {memory, room};
+  }
   Question question(*this, k);
   open_[k] = true;
-  double* to = mirror_ + kMirror + k * kMostAsked;
+  double* at = to.memory;
   for (const Stretch& s : stretches) {
-    check(backend_->download(queue_, to, s.start, s.doubles * sizeof(double)),
+    if (s.doubles == 0) continue;
+    check(backend_->download(queue_, at, s.start, s.doubles * sizeof(double)),
           "copying from the device");
-    to += s.doubles;
+    at += s.doubles;
   }
   check(backend_->mark(queue_, static_cast<std::int32_t>(k) + 1), "copying from the device");
   return question;
 }
 
-void Question::answer(std::span<double> values) const {
+const double* Question::answer() const {
   queue_->flush();
   queue_->wait_for(static_cast<std::int32_t>(number_) + 1);
-  std::copy_n(queue_->mirror_ + DeviceQueue::kMirror + number_ * DeviceQueue::kMostAsked,
-              values.size(), values.begin());
+  return queue_->answers_[number_].memory;
 }
 
 Question::~Question() {

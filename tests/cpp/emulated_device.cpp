@@ -324,7 +324,7 @@ bool step(const Call& call) {
     double scalars[sizeof(R) / sizeof(double)];
     for (std::size_t k = 0; k < std::size(scalars); ++k) scalars[k] = call.out[0][2 * k];
     reinterpret_cast<R*>(scalars)->template step<HostMath>(static_cast<int>(call.ld), sums);
-    for (std::size_t k = 0; k < std::size(scalars); ++k) call.out[0][2 * k] = scalars[k];
+    for (std::size_t k = 0; k < std::size(scalars); ++k) put(call.out[0] + 2 * k, scalars[k]);
   });
 }
 

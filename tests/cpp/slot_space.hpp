@@ -157,8 +157,8 @@ class SlotSpace {
     ++device_->reads;
     host_.read(h.memory_, values);
   }
-  void freeze_below(const Real& slot, double bound) {
-    if (frozen()) return;
+  bool freeze_below(const Real& slot, double bound) {
+    if (frozen()) return false;
     device_->guard.reset();
     if (slot.place_) {  // changes in place
       device_->guard = slot;
@@ -166,6 +166,7 @@ class SlotSpace {
     } else if (std::real(slot.load()) <= bound) {
       device_->frozen = slot.load();
     }
+    return false;
   }
   void thaw() {
     device_->guard.reset();
@@ -195,6 +196,9 @@ class SlotSpace {
   }
   Real norm2(ConstView x) {
     return reduce<RealTag>([&] { return host_.norm2(x); });
+  }
+  Real norm2_slots(Slots h) {
+    return reduce<RealTag>([&] { return host_.norm2_slots(h.memory_); });
   }
   struct Pair {
     ConstView x, y;

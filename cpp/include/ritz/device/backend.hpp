@@ -56,7 +56,7 @@ struct Recording;
 ///                      c[0].re, all if h[0] is null; their matrices v[0] by rows
 ///
 ///   recurrence         one step of the recurrence numbered `cols` (krylov/recurrences.hpp), phase
-///                      `ld`, with the sums at h[k]; its scalars, every other double, at out[0]
+///                      `ld`, with the sums at h[k]; its scalars, two doubles each, at out[0]
 ///   recording          runs the Recording v[0], whose number is `seed`; nothing freezes it
 enum class Kernel : std::int32_t {
   copy,

@@ -12,7 +12,6 @@
 
 #include "ritz/core/function_ref.hpp"
 #include "ritz/device/backend.hpp"
-#include "ritz/space/recurrence.hpp"
 
 namespace ritz::device {
 
@@ -32,7 +31,8 @@ class RITZ_API Question {
   ~Question();
 
   explicit operator bool() const { return queue_ != nullptr; }
-  void answer(std::span<double> values) const;
+  /// The doubles, one stretch after the other; until the question's end.
+  const double* answer() const;
 
  private:
   friend class DeviceQueue;
@@ -106,8 +106,6 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   void read(const double* from, double* to, std::size_t doubles);
   /// Likewise bytes of any kind; always waits.
   void download(const void* from, void* to, std::size_t bytes);
-  // Doubles that a question may be about.
-  static constexpr std::size_t kMostAsked = 2 * kMostScalars;
   struct Stretch {
     const double* start;
     std::size_t doubles;
@@ -160,6 +158,7 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   DeviceQueue(std::int32_t device, void* stream);
   void check(Error error, const char* doing) const;
   void* take(std::size_t bytes, bool pooled);
+  double* pin(std::size_t doubles);
   void flush_quietly();
   void wait_for(std::int32_t mark);
   void forget() {
@@ -178,8 +177,12 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   std::vector<std::int32_t> holders_;
   Index lowest_ = 0;          // no slot below it is free
   std::size_t used_ = 0;      // slots that ever were held
-  double* mirror_ = nullptr;  // kMirror doubles, and kMostAsked for each question
+  double* mirror_ = nullptr;  // kMirror doubles
   std::bitset<kQuestions> open_;
+  struct Pinned {
+    double* memory = nullptr;
+    std::size_t doubles = 0;
+  } answers_[kQuestions];
   bool recording_ = false;
   void* recording_stream_ = nullptr;
   std::uint64_t recordings_ = 0;

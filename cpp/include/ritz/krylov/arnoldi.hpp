@@ -7,38 +7,60 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "ritz/core/arena.hpp"
+#include "ritz/krylov/arnoldi_recurrence.hpp"
+#include "ritz/krylov/look.hpp"
 
 namespace ritz {
 
-/// w = w − V Vᴴw, until Vᴴw is at most kOrthogonal roundings of w; returns ‖w‖. The first V.cols
-/// of `coefficients`, which has room for twice as many, become what was subtracted, on the host;
-/// `slots` likewise holds 2 V.cols. What the first pass leaves of Vᴴw comes with it, so that the
-/// second is made only where it is needed. Traffic: (2 V.cols + 4) n, with it (3 V.cols + 6) n; two
-/// or three reads.
-template <Space S>
-double orthogonalize(S& space, BlockView<const typename S::Value> V,
-                     VectorView<typename S::Value> w, typename S::Slots slots,
-                     std::span<WideOf<typename S::Value>> coefficients) {
-  constexpr double kEps = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
-  constexpr double kOrthogonal = 5.0;  // keeps ‖VᴴV − I‖ below 10 ε √k, both triangles counted
-  if (V.cols == 0) return std::sqrt(space.read(space.norm2(w)));
+/// What was subtracted by one or two passes, in the first half of `both`; returns ‖w‖.
+template <class Wide>
+double subtracted(const ArnoldiRecurrence& done, std::span<Wide> both) {
+  const std::size_t count = both.size() / 2;
+  for (std::size_t i = 0; i < count && done.again > 0.0; ++i) both[i] += both[count + i];
+  return done.norm;
+}
+
+/// w = w − V Vᴴw, until Vᴴw is at most some roundings of w. The first V.cols of `slots` become Vᴴw,
+/// the next what the first pass left of it, by which a second one is made only where it is needed,
+/// as `kept` says. Traffic: (2 V.cols + 4) n, with the second pass (3 V.cols + 6) n; no reads.
+template <Space S, class Kept>
+void project_away(S& space, BlockView<const typename S::Value> V, VectorView<typename S::Value> w,
+                  typename S::Slots slots, Kept& kept) {
+  using Recurrence = ArnoldiRecurrence;
+  constexpr bool kSingle = std::same_as<RealOf<typename S::Value>, float>;
   const auto count = static_cast<std::size_t>(V.cols);
   const auto h = slots.first(count), g = slots.subspan(count, count);
   space.project(V, w, h);
   space.subtract_project(V, h, w, g);
-  const double first = std::sqrt(space.read(space.norm2(w)));
+  auto norm2 = space.norm2(w);
+  space.advance(kept, kSingle ? Recurrence::kFirstInSingle : Recurrence::kFirstInDouble, norm2,
+                space.norm2_slots(g));
+  if (!space.freeze_below(kept[&Recurrence::again], 0.0)) norm2 = space.subtract_norm2(V, g, w);
+  space.thaw();
+  space.advance(kept, Recurrence::kSecond, norm2);
+}
+
+/// `project_away`, then ‖w‖; the first V.cols of `coefficients`, which has room for twice as many,
+/// become what was subtracted, on the host. One read.
+template <Space S>
+double orthogonalize(S& space, BlockView<const typename S::Value> V,
+                     VectorView<typename S::Value> w, typename S::Slots slots,
+                     std::span<WideOf<typename S::Value>> coefficients) {
+  if (V.cols == 0) return std::sqrt(space.read(space.norm2(w)));
+  const auto count = static_cast<std::size_t>(V.cols);
+  auto kept = space.keep(ArnoldiRecurrence{});
+  project_away(space, V, w, slots, kept);
+  const ArnoldiRecurrence& done = space.read(kept);
   space.read(slots.first(2 * count), coefficients.first(2 * count));
-  double left2 = 0.0;
-  for (std::size_t i = 0; i < count; ++i) left2 += std::norm(coefficients[count + i]);
-  if (std::sqrt(left2) <= kOrthogonal * kEps * first) return first;
-  for (std::size_t i = 0; i < count; ++i) coefficients[i] += coefficients[count + i];
-  return std::sqrt(space.read(space.subtract_norm2(V, g, w)));
+  return subtracted(done, coefficients.first(2 * count));
 }
 
 struct ArnoldiStep {
@@ -46,21 +68,99 @@ struct ArnoldiStep {
   double beta;    ///< its part outside the basis; 0 if that is below the rounding of A v_j
 };
 
+/// The step whose vector keeps the length β outside the basis, with coefficients h inside.
+template <Field T>
+ArnoldiStep arnoldi_step_of(double beta, std::span<const WideOf<T>> h) {
+  constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
+  double length = beta;
+  for (const WideOf<T>& e : h) length = std::hypot(length, std::abs(e));
+  return {length, std::isfinite(length) && beta <= kEps * length ? 0.0 : beta};
+}
+
 /// Takes w = A v_j, in the column after `basis`, against it; that column becomes w/β if β > 0.
 template <Space S>
 ArnoldiStep arnoldi_step(S& space, BlockView<const typename S::Value> basis,
                          VectorView<typename S::Value> w, typename S::Slots slots,
                          std::span<WideOf<typename S::Value>> h) {
-  constexpr double kEps = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
   const double beta = orthogonalize(space, basis, w, slots, h);
-  double length = beta;
-  for (Index i = 0; i < basis.cols; ++i) {
-    length = std::hypot(length, std::abs(h[static_cast<std::size_t>(i)]));
-  }
-  if (std::isfinite(length) && beta <= kEps * length) return {length, 0.0};
-  space.scale(1.0 / beta, w);
-  return {length, beta};
+  const auto step = arnoldi_step_of<typename S::Value>(
+      beta, h.first(static_cast<std::size_t>(basis.cols)));
+  if (step.beta != 0.0) space.scale(1.0 / beta, w);
+  return step;
 }
+
+/// Columns of an Arnoldi process that the host learns after they were made: on a device two later,
+/// so that it never waits for the host; where reads are free, at once. Its coroutine's own.
+template <Space S>
+class ArnoldiColumns {
+ public:
+  using T = typename S::Value;
+  using Wide = WideOf<T>;
+  /// Columns that may be begun before the first of them is taken.
+  static constexpr Index kAhead = requires { typename S::Question; } ? 3 : 1;
+
+  /// Room for 2 m slots if there are to be m columns.
+  ArnoldiColumns(S& space, typename S::Slots slots)
+      : space_(space), slots_(slots), kept_(space.keep(ArnoldiRecurrence{})) {}
+
+  /// From the first column again; none may be waiting.
+  void restart() { begun_ = taken_ = 0; }
+  Index begun() const { return begun_; }
+  Index waiting() const { return begun_ - taken_; }
+
+  /// Takes w = A v_j, j being `begun()`, in the column after `basis`, against it; that column
+  /// becomes a unit vector, or zero.
+  void begin(BlockView<const T> basis, VectorView<T> w) {
+    project_away(space_, basis, w, slots_, kept_);
+    space_.scale(kept_[&ArnoldiRecurrence::by_w], w);
+    if constexpr (kAhead > 1) {
+      Waiting& made = waiting_[static_cast<std::size_t>(begun_ % kAhead)];
+      const auto columns = slots_.first(2 * static_cast<std::size_t>(basis.cols));
+      made.question = space_.ask(kept_, columns);
+      if (!made.question) {  // too many are open: here and now
+        made.done = space_.read(kept_);
+        made.h.resize(columns.size());
+        space_.read(columns, made.h);
+      }
+    }
+    ++begun_;
+  }
+  /// The oldest column that waits, with its coefficients, h_0 … h_j, in the first of `h`, which has
+  /// room for twice as many.
+  ArnoldiStep take(std::span<Wide> h) {
+    const auto count = static_cast<std::size_t>(taken_ + 1);
+    const auto both = h.first(2 * count);
+    ArnoldiRecurrence done;
+    if constexpr (kAhead > 1) {
+      Waiting& made = waiting_[static_cast<std::size_t>(taken_ % kAhead)];
+      if (made.question) {
+        done = space_.answer(std::exchange(made.question, {}), kept_, both);
+      } else {
+        done = made.done;
+        std::copy_n(made.h.begin(), both.size(), both.begin());
+      }
+    } else {
+      done = space_.read(kept_);
+      space_.read(slots_.first(2 * count), both);
+    }
+    ++taken_;
+    const double beta = subtracted(done, both);
+    return arnoldi_step_of<T>(beta, h.first(count));
+  }
+
+ private:
+  struct Waiting {
+    typename QuestionOf<S>::Type question;
+    ArnoldiRecurrence done;
+    std::vector<Wide> h;
+  };
+
+  S& space_;
+  typename S::Slots slots_;
+  decltype(std::declval<S&>().keep(ArnoldiRecurrence{})) kept_;
+  Index begun_ = 0, taken_ = 0;
+  std::array<Waiting, static_cast<std::size_t>(kAhead)> waiting_;
+};
 
 /// y ↦ ‖β e₁ − H̄ y‖ for a Hessenberg matrix that grows by columns: H̄ = Ωᴴ [R; 0], with rotations
 /// (c, s; −s̄, c), c real, in Ω. On the host.

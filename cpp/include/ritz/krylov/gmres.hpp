@@ -76,6 +76,7 @@ struct GmresMethod {
     auto& space = run.space;
     auto& [frames, arena, V, Z, slots, host, small] = static_cast<GmresWorkspace<S>&>(ws);
     const Index m = V.cols - 1;
+    ArnoldiColumns<S> columns(space, slots);
 
     double begun = INFINITY;  // the residual with which a Krylov space began that has ended
     while (co_await run.residual(V.column(0))) {
@@ -91,16 +92,22 @@ struct GmresMethod {
       while (again) {
         small.begin(m, beta);
         bool extended = true;  // whether the Krylov space has grown usefully
-        for (Index j = 0; again && extended && j < m; ++j) {
-          const VectorView<T> w = V.column(j + 1);
-          if (run.M) {
-            const VectorView<T> z = Z.column(kFlexible ? j : 0);
-            co_await run.M.apply(V.column(j), z);
-            co_await run.A.apply(z, w);
-          } else {
-            co_await run.A.apply(V.column(j), w);
+        columns.restart();
+        while (again && extended && (columns.begun() < m || columns.waiting() > 0)) {
+          const Index j = columns.begun();
+          if (j < m && run.has_room(columns.waiting())) {
+            const VectorView<T> w = V.column(j + 1);
+            if (run.M) {
+              const VectorView<T> z = Z.column(kFlexible ? j : 0);
+              co_await run.M.apply(V.column(j), z);
+              co_await run.A.apply(z, w);
+            } else {
+              co_await run.A.apply(V.column(j), w);
+            }
+            columns.begin(V.columns(0, j + 1), w);
+            if (j + 1 < m && columns.waiting() < columns.kAhead) continue;
           }
-          const auto step = arnoldi_step(space, V.columns(0, j + 1), w, slots, host);
+          const auto step = columns.take(host);
           if (!std::isfinite(step.length)) {
             ++out.iterations;
             run.end(Status::nonfinite);

@@ -145,6 +145,12 @@ class LinearRun : public Run<S, Op, P> {
     return {*this, true};
   }
 
+  /// Whether another iteration may be begun while so many have yet to end.
+  bool has_room(Index waiting) const {
+    return waiting == 0 || (out_.iterations + waiting < limit_ &&
+                            out_.products.total() < monitor_.max_products);
+  }
+
   Index limit() const { return limit_; }
   double norm(const typename S::Real& squared) { return std::sqrt(space.read(squared)); }
 

@@ -1,9 +1,9 @@
 // When a run looks at the scalars of its recurrence.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
-#include <span>
 #include <utility>
 
 #include "ritz/core/monitor.hpp"
@@ -44,7 +44,9 @@ class Looks {
       case Turn::none:
         return std::nullopt;
       case Turn::answer:
-        answer(values);
+        if constexpr (requires { question_.answer(); }) {
+          std::copy_n(std::exchange(question_, {}).answer(), values.size(), values.begin());
+        }
         return values;
       case Turn::read:
         break;
@@ -60,8 +62,8 @@ class Looks {
       case Turn::none:
         return nullptr;
       case Turn::answer:
-        if constexpr (requires { kept.answered(question_); }) {
-          return &kept.answered(std::exchange(question_, {}));
+        if constexpr (requires { space.answer(question_, kept); }) {
+          return &space.answer(std::exchange(question_, {}), kept);
         }
         [[fallthrough]];
       case Turn::read:
@@ -82,12 +84,6 @@ class Looks {
       return {};
     }
   }
-  void answer(std::span<double> values) {
-    if constexpr (requires { question_.answer(values); }) {
-      std::exchange(question_, {}).answer(values);
-    }
-  }
-
   template <class Ask>
   Turn turn(Index k, bool now, const Monitor& monitor, Ask ask) {
     const bool due = monitor.template due<S>(k - 1);

@@ -1,6 +1,7 @@
 // Every recurrence by its number: what a device can step.
 #pragma once
 
+#include "ritz/krylov/arnoldi_recurrence.hpp"
 #include "ritz/krylov/lsmr_recurrence.hpp"
 #include "ritz/krylov/lsqr_recurrence.hpp"
 #include "ritz/krylov/minres_qlp_recurrence.hpp"
@@ -16,7 +17,7 @@ constexpr bool visit_recurrence(std::int32_t number, F&& f) {
     return ((R::kNumber == number && (f.template operator()<R>(), true)) || ...);
   };
   return among.template operator()<MinresRecurrence, SymmlqRecurrence, MinresQlpRecurrence,
-                                   LsmrRecurrence, LsqrRecurrence>();
+                                   LsmrRecurrence, LsqrRecurrence, ArnoldiRecurrence>();
 }
 
 }  // namespace ritz

@@ -63,6 +63,7 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   project_block(V, W, h)      H = VᴴW, column by column in h
 ///   subtract_block(V, h, W)     W = W − V H, likewise
 ///   combine(V, S)               the first S.cols columns of V become V S; S is on the host
+///   norm2_slots(h)              Σ|h_i|²
 ///   multiply(d, x, y)           y = d ∘ x
 ///   multiply_add(a, d, x, y)    y = y + a d ∘ x
 ///   multiply_add_conjugate(a, d, x, y)   y = y + a d ∘ x̄
@@ -74,8 +75,8 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   random_normal(key, x)       standard normals: E |x|² = 1, parts independent when complex
 ///   freeze_below(x, bound)      until `thaw`, operations do nothing once x ≤ bound, and reductions
 ///                               give that x, so that a device may run past a convergence that the
-///                               host reads late; a space whose reads are free is read every
-///                               iteration and need do nothing
+///                               host reads late; a space whose reads are free does nothing but
+///                               tell whether x ≤ bound, the others return false
 ///   read(x)                     the value of a Scalar or Real: the only synchronisation
 ///   read(h, values)             the values of slots, likewise, into numbers on the host
 ///
@@ -112,6 +113,7 @@ concept Space =
       { s.dot(cx, cx) } -> std::same_as<typename S::Scalar>;
       { s.real_dot(cx, cx) } -> std::same_as<typename S::Real>;
       { s.norm2(cx) } -> std::same_as<typename S::Real>;
+      { s.norm2_slots(h) } -> std::same_as<typename S::Real>;
       { s.axpby_norm2(a, cx, a, x) } -> std::same_as<typename S::Real>;
       { s.axpy_norm2(a, cx, x) } -> std::same_as<typename S::Real>;
       { s.add3_norm2(a, cx, a, cx, a, x) } -> std::same_as<typename S::Real>;
@@ -140,7 +142,7 @@ concept Space =
       s.random_signs(key, x);
       s.random_uniform(key, x);
       s.random_normal(key, x);
-      s.freeze_below(r, 0.0);
+      { s.freeze_below(r, 0.0) } -> std::same_as<bool>;
       s.thaw();
       { s.read(r) } -> std::convertible_to<double>;
       s.read(h, values);

@@ -75,7 +75,7 @@ class DeviceKept {
  public:
   DeviceKept(device::DeviceQueue& queue, const R& start)
       : queue_(&queue), slots_(queue, kScalars), seen_(start) {
-    assign(start);
+    if constexpr (!requires { R::kStartsItself; }) assign(start);
   }
   Real operator[](double R::*scalar) const {
     const auto* first = reinterpret_cast<const double*>(&seen_);
@@ -95,26 +95,18 @@ class DeviceKept {
     queue_->read(address(), doubles, kDoubles);
     return take(doubles);
   }
-  device::Question ask() const {
-    const device::DeviceQueue::Stretch all[] = {{address(), kDoubles}};
-    return queue_->ask(all);
-  }
-  const R& answered(const device::Question& question) {
-    double doubles[kDoubles];
-    question.answer(doubles);
-    return take(doubles);
+  device::DeviceQueue::Stretch stretch() const { return {address(), kDoubles}; }
+  /// What lay there.
+  const R& take(const double* doubles) {
+    auto* scalars = reinterpret_cast<double*>(&seen_);
+    for (Index k = 0; k < kScalars; ++k) scalars[k] = doubles[2 * k];
+    return seen_;
   }
 
  private:
   // A slot has two doubles, and these numbers no second part.
   static constexpr Index kScalars = sizeof(R) / sizeof(double);
   static constexpr std::size_t kDoubles = 2 * kScalars;
-
-  const R& take(const double* doubles) {
-    auto* scalars = reinterpret_cast<double*>(&seen_);
-    for (Index k = 0; k < kScalars; ++k) scalars[k] = doubles[2 * k];
-    return seen_;
-  }
 
   device::DeviceQueue* queue_;
   device::SlotRun slots_;
@@ -160,15 +152,15 @@ class CudaSpace {
   /// Answered later with what `read` of these would give here: the device goes on while the host
   /// looks.
   template <std::same_as<Real>... R>
-    requires(sizeof...(R) <= device::DeviceQueue::kMostAsked)
   Question ask(const R&... x) {
     const device::DeviceQueue::Stretch slots[] = {{x.slot.address(), 1}...};
     return queue_->ask(slots);
   }
   /// Later calls change nothing once x ≤ bound; until `thaw`, bound is the same every time.
-  void freeze_below(const Real& x, double bound) {
+  bool freeze_below(const Real& x, double bound) {
     frozen_ = x.slot;
     bound_ = bound;
+    return false;
   }
   void thaw() { frozen_ = {}; }
 
@@ -188,9 +180,19 @@ class CudaSpace {
   const R& read(Kept<R>& kept) {
     return kept.read();
   }
+  /// Likewise a recurrence, and slots with it.
   template <Recurrence R>
-  Question ask(const Kept<R>& kept) {
-    return kept.ask();
+  Question ask(const Kept<R>& kept, Slots h = {}) {
+    const device::DeviceQueue::Stretch all[] = {kept.stretch(),
+                                                {h.address(), h.size() * kDoubles}};
+    return queue_->ask(all);
+  }
+  template <Recurrence R>
+  const R& answer(const Question& question, Kept<R>& kept, std::span<Wide> h = {}) {
+    const double* doubles = question.answer();
+    const auto* rest = reinterpret_cast<const Wide*>(doubles + kept.stretch().doubles);
+    std::copy_n(rest, h.size(), h.begin());
+    return kept.take(doubles);
   }
   template <Recurrence R, std::same_as<Real>... Sums>
     requires(sizeof...(Sums) <= kStepSums)
@@ -247,6 +249,16 @@ class CudaSpace {
   Scalar dot(ConstView x, ConstView y) { return sum<Scalar>(Kernel::dot, {}, x, y); }
   Real real_dot(ConstView x, ConstView y) { return sum<Real>(Kernel::real_dot, {}, x, y); }
   Real norm2(ConstView x) { return sum<Real>(Kernel::norm2, {}, x); }
+
+  Real norm2_slots(Slots h) {
+    Real result(*queue_);
+    Call call = of(Kernel::norm2, static_cast<Index>(h.size()));
+    call.element = device::element_of<Wide>;
+    call.v[0] = h.address();
+    call.out[0] = result.slot.address();
+    queue_->call(call);
+    return result;
+  }
 
   struct Pair {
     ConstView x, y;

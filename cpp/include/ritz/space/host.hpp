@@ -47,7 +47,7 @@ class HostSpace : public HostRecurrences {
     std::copy(h.begin(), h.end(), values.begin());
   }
   // Reads are free, so a method sees every convergence before its next operation.
-  static void freeze_below(Real, double) {}
+  static bool freeze_below(Real x, double bound) { return x <= bound; }
   static void thaw() {}
 
   // ---- updates ----
@@ -118,6 +118,11 @@ class HostSpace : public HostRecurrences {
   }
   Real norm2(VectorView<const T> x) {
     return sum<Real>(x.size, [&](Index i, Index n) { return kernels_->norm2(n, x.data + i); });
+  }
+  static Real norm2_slots(Slots h) {
+    Real sum = 0.0;
+    for (const Scalar& x : h) sum += std::norm(x);
+    return sum;
   }
 
   struct Pair {

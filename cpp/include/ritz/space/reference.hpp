@@ -37,7 +37,7 @@ class ReferenceSpace : public HostRecurrences {
   static void read(Slots h, std::span<Scalar> values) {
     std::copy(h.begin(), h.end(), values.begin());
   }
-  void freeze_below(Real, double) {}
+  static bool freeze_below(Real x, double bound) { return x <= bound; }
   void thaw() {}
 
   void copy(VectorView<const T> x, VectorView<T> y) {
@@ -58,6 +58,11 @@ class ReferenceSpace : public HostRecurrences {
   Scalar dot(VectorView<const T> x, VectorView<const T> y) { return reduced(local_dot(x, y)); }
   Real real_dot(VectorView<const T> x, VectorView<const T> y) { return std::real(dot(x, y)); }
   Real norm2(VectorView<const T> x) { return std::real(dot(x, x)); }
+  static Real norm2_slots(Slots h) {
+    Real sum = 0.0;
+    for (const Scalar& x : h) sum += std::norm(x);
+    return sum;
+  }
 
   struct Pair {
     VectorView<const T> x, y;
