@@ -624,9 +624,8 @@ class Planner {
   }
 
   bool plan_recurrence() {
-    return visit_recurrence(static_cast<std::int32_t>(call_.cols), [&]<class R>() {
-      add(address(&recurrence<R>), 1, 1);
-    });
+    return visit_recurrence(static_cast<std::int32_t>(call_.cols),
+                            [&]<class R>() { add(address(&recurrence<R>), 1, 1); });
   }
 
   void plan_combine() {

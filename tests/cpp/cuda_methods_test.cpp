@@ -337,8 +337,8 @@ TEST_CASE_TEMPLATE_APPLY(cuda_second, Cases);
 
 using Ahead = std::tuple<Case<Cg, double>, Case<Minres, float>, Case<Minres, C16>,
                          Case<MinresQlp, double>, Case<Symmlq, double>, Case<Lsmr, float>,
-                         Case<Lsmr, C16>, Case<Lsqr, double>, Case<Gmres, float>,
-                         Case<Fgmres, double>>;
+                         Case<Lsmr, C16>, Case<Lsqr, double>, Case<Cr, double>, Case<Craig, double>,
+                         Case<Cgls, float>, Case<Gmres, float>, Case<Fgmres, double>>;
 /// A diagonal matrix that stays on the device.
 template <Field T>
 struct DeviceDiagonal {

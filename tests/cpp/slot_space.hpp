@@ -75,7 +75,7 @@ class SlotSpace {
   template <Recurrence R>
   class Kept {
    public:
-    Real operator[](double R::*scalar) const {
+    Real operator[](double R::* scalar) const {
       return {device_, std::shared_ptr<const double>(now_, &(now_.get()->*scalar))};
     }
 

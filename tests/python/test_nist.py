@@ -57,7 +57,10 @@ def test_certified_parameters(
     fits: dict[tuple[str, int], ritz.LeastSquaresResult], name: str, start: int
 ) -> None:
     problem, fit = nist.load(name), fits[name, start]
-    assert fit.converged, fit.message
+    # The residuals of Lanczos' problems are 1e-5 of the data, so that rounding hides changes of the
+    # cost below 1e-12, more than ftol asks for: where no step falls below that, it is told so.
+    ends = [ritz.Status.converged] + [ritz.Status.stagnation] * name.startswith("Lanczos")
+    assert fit.status in ends, fit.message
     assert problem.digits(fit.x) >= 4.0
     assert 2.0 * fit.cost == pytest.approx(problem.certified_rss, rel=1e-6)
 

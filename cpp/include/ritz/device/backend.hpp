@@ -1,9 +1,9 @@
 // What the library asks of a device: kernels by name, their arguments as plain data.
 //
-// A backend is a plugin that exports one function, `ritz_device_backend`. It knows no method and no
-// template of the library, and the library contains no symbol of the device's runtime. Everything a
-// kernel needs is in one Call, so that a sequence of calls can be compared with another, and a
-// sequence seen before replayed as a graph.
+// A backend is a plugin that exports one function, `ritz_device_backend`. Of the methods it knows
+// the scalar recurrences alone (krylov/recurrences.hpp), and the library contains no symbol of the
+// device's runtime. Everything a kernel needs is in one Call, so that a sequence of calls can be
+// compared with another, and a sequence seen before replayed as a graph.
 #pragma once
 
 #include <cstddef>
@@ -128,7 +128,6 @@ struct Call {
   Guard guard;
   std::uint64_t seed = 0, stream = 0;
 };
-static_assert(std::has_unique_object_representations_v<Kernel>);
 
 /// What `describe` tells of a device.
 struct Description {

@@ -166,7 +166,8 @@ class FunmErrors {
     FunmError e;
     e.norm = std::sqrt(norm2);
     e.bound = beta == 0.0 ? 0.0 : beta * largest;
-    e.floor = std::sqrt(moved2 + eps * eps * (4.0 * norm2 + all2));
+    // To first order, and a step's rounding is that of one processor: twice that covers the others.
+    e.floor = 2.0 * std::sqrt(moved2 + eps * eps * (4.0 * norm2 + all2));
     return e;
   }
 

@@ -170,7 +170,7 @@ class LanczosFunm {
       // f may have underflowed at every Ritz value and be large elsewhere: 0 ≤ 0 is no convergence.
       const bool ok = accounts_[k].error <= target && (target > 0.0 || beta == 0.0);
       met &= ok;
-      spent &= ok || (e.floor > 0.0 && e.bound <= e.floor / 4.0);
+      spent &= ok || (e.floor > 0.0 && e.bound <= e.floor / 8.0);
       const double ratio = ok ? 0.0 : accounts_[k].error / target;
       if (!(ratio <= worst)) {
         worst = ratio;

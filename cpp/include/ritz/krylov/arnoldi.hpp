@@ -83,21 +83,21 @@ ArnoldiStep arnoldi_step(S& space, BlockView<const typename S::Value> basis,
                          VectorView<typename S::Value> w, typename S::Slots slots,
                          std::span<WideOf<typename S::Value>> h) {
   const double beta = orthogonalize(space, basis, w, slots, h);
-  const auto step = arnoldi_step_of<typename S::Value>(
-      beta, h.first(static_cast<std::size_t>(basis.cols)));
+  const auto step =
+      arnoldi_step_of<typename S::Value>(beta, h.first(static_cast<std::size_t>(basis.cols)));
   if (step.beta != 0.0) space.scale(1.0 / beta, w);
   return step;
 }
 
-/// Columns of an Arnoldi process that the host learns after they were made: on a device two later,
-/// so that it never waits for the host; where reads are free, at once. Its coroutine's own.
+/// Columns of an Arnoldi process that the host may learn after more of them were begun, so that a
+/// device need not wait for it.
 template <Space S>
 class ArnoldiColumns {
  public:
   using T = typename S::Value;
   using Wide = WideOf<T>;
-  /// Columns that may be begun before the first of them is taken.
-  static constexpr Index kAhead = requires { typename S::Question; } ? 3 : 1;
+  /// Columns that may wait at a time.
+  static constexpr Index kMost = requires { typename S::Question; } ? Looks<S>::kLag + 1 : 1;
 
   /// Room for 2 m slots if there are to be m columns.
   ArnoldiColumns(S& space, typename S::Slots slots)
@@ -113,8 +113,8 @@ class ArnoldiColumns {
   void begin(BlockView<const T> basis, VectorView<T> w) {
     project_away(space_, basis, w, slots_, kept_);
     space_.scale(kept_[&ArnoldiRecurrence::by_w], w);
-    if constexpr (kAhead > 1) {
-      Waiting& made = waiting_[static_cast<std::size_t>(begun_ % kAhead)];
+    if constexpr (kMost > 1) {
+      Waiting& made = waiting_[static_cast<std::size_t>(begun_ % kMost)];
       const auto columns = slots_.first(2 * static_cast<std::size_t>(basis.cols));
       made.question = space_.ask(kept_, columns);
       if (!made.question) {  // too many are open: here and now
@@ -131,8 +131,8 @@ class ArnoldiColumns {
     const auto count = static_cast<std::size_t>(taken_ + 1);
     const auto both = h.first(2 * count);
     ArnoldiRecurrence done;
-    if constexpr (kAhead > 1) {
-      Waiting& made = waiting_[static_cast<std::size_t>(taken_ % kAhead)];
+    if constexpr (kMost > 1) {
+      Waiting& made = waiting_[static_cast<std::size_t>(taken_ % kMost)];
       if (made.question) {
         done = space_.answer(std::exchange(made.question, {}), kept_, both);
       } else {
@@ -159,7 +159,7 @@ class ArnoldiColumns {
   typename S::Slots slots_;
   decltype(std::declval<S&>().keep(ArnoldiRecurrence{})) kept_;
   Index begun_ = 0, taken_ = 0;
-  std::array<Waiting, static_cast<std::size_t>(kAhead)> waiting_;
+  std::array<Waiting, static_cast<std::size_t>(kMost)> waiting_;
 };
 
 /// y ↦ ‖β e₁ − H̄ y‖ for a Hessenberg matrix that grows by columns: H̄ = Ωᴴ [R; 0], with rotations

@@ -8,8 +8,8 @@
 
 #include <limits>
 
-#include "ritz/krylov/bidiagonal_qr.hpp"
 #include "ritz/krylov/boundary.hpp"
+#include "ritz/krylov/cgls_recurrence.hpp"
 #include "ritz/krylov/least_squares_run.hpp"
 
 namespace ritz {
@@ -48,12 +48,13 @@ struct CglsWorkspace {
 
 /// Memory movement per iteration, without the operator: ‖q‖² m, r 3m, ‖s‖² n, x 3n, p 3n: total
 /// 4m + 7n; ‖p‖² n and sᴴz 2n more with M, ‖p‖² n, Re xᴴp 2n and s 2n with damping.
-/// Four reads an iteration: the stopping tests take norms of r, s and x.
+/// No reads between two checks where they are not free, unless there is a radius.
 struct Cgls {
   static constexpr std::string_view kName = "cgls";
   static constexpr bool kAnyShape = true;
   using Options = CglsOptions;
   using Outcome = CglsOutcome;
+  using Recurrence = CglsRecurrence;
   template <Space S>
   using Workspace = CglsWorkspace<S>;
   template <Space S, class Op, class P>
@@ -76,87 +77,93 @@ struct Cgls {
     // r = b − A x, s = Aᴴr − damp² (x − x₀).
     if (!co_await run.start(r, s, x0)) co_return;
     boundary.start(out.norm_x);
-    double moved2 = 0.0;  // ‖x − x₀‖²
+    const auto subtract_damping = [&] {
+      if (damped) space.axpby(-damp2, x, 1.0, s);
+      if (opt.keeps_x0()) space.axpby(damp2, x0, 1.0, s);
+    };
+    Recurrence first;
+    first.damp2 = damp2;
+    first.epsilon = kEps;
 
     // Each pass of this loop starts the recurrence from residuals that were evaluated.
     bool again = true;
     while (again) {
-      double gamma = out.normal_residual * out.normal_residual;
+      first.gamma = out.normal_residual * out.normal_residual;
       if (preconditioned) {
         co_await run.M.apply(s, z);
-        gamma = space.read(space.real_dot(s, z));
-        if (!(gamma > 0.0)) {
-          run.end(std::isfinite(gamma) ? Status::indefinite_preconditioner : Status::nonfinite);
+        first.gamma = space.read(space.real_dot(s, z));
+        if (!(first.gamma > 0.0)) {
+          run.end(std::isfinite(first.gamma) ? Status::indefinite_preconditioner
+                                             : Status::nonfinite);
           co_return;
         }
       }
+      first.pp = first.gamma;
+      auto scalars = space.keep(run.begin(first));
       space.copy(z, p);
-      // Re xᴴp and ‖p‖² in the norm of M⁻¹.
-      double xp = boundary ? space.read(space.real_dot(x, s)) : 0.0, pp = gamma;
-      BidiagonalLq lq;
+      double xp = boundary ? space.read(space.real_dot(x, s)) : 0.0;  // Re xᴴp in the norm of M⁻¹
 
       bool going = true;
       while (going) {
         co_await run.A.apply(p, q);
-        const double qq = space.read(space.norm2(q));
-        const double p2 = preconditioned || damped ? space.read(space.norm2(p)) : pp;
-        const double delta = qq + damp2 * p2;
-        if (!(delta > 0.0) || !std::isfinite(delta)) {
-          // A p = 0 for a p in the range of Aᴴ: what is called the adjoint is not.
-          ++out.iterations;
-          run.end(std::isfinite(delta) ? Status::breakdown : Status::nonfinite);
-          co_return;
+        const auto qq = space.norm2(q);
+        if (preconditioned || damped) {
+          space.advance(scalars, Recurrence::kQAndP, qq, space.norm2(p));
+        } else {
+          space.advance(scalars, Recurrence::kQ, qq);
         }
-        out.norm_a = std::max(out.norm_a, std::sqrt(qq / p2));
-        double alpha = gamma / delta;
-        const bool leaves = boundary && boundary.reached_by(alpha, xp, pp);
-        if (leaves) alpha *= boundary.share(alpha, xp, pp);
+        // An end is known here where reads are free; elsewhere what follows changes nothing then.
+        if (!space.freeze_below(scalars[&Recurrence::running], 0.0)) {
+          bool leaves = false;
+          if (boundary) {
+            Recurrence now = space.read(scalars);
+            leaves = now.running > 0.0 && boundary.reached_by(now.alpha, xp, now.pp);
+            if (leaves) {
+              now.shorten(boundary.share(now.alpha, xp, now.pp));
+              space.assign(scalars, now);
+            }
+            xp += now.alpha * now.pp;
+          }
 
-        if (damped) {
-          double dp = space.read(space.real_dot(x, p));
-          if (opt.keeps_x0()) dp -= space.read(space.real_dot(x0, p));
-          moved2 += alpha * (2.0 * dp + alpha * p2);
-        }
-        out.norm_x = run.norm(space.axpy_norm2(alpha, p, x));
-        const double rr = space.read(space.axpy_norm2(-alpha, q, r));
-        co_await run.A.apply_adjoint(r, s);
-        if (damped) space.axpby(-damp2, x, 1.0, s);
-        if (opt.keeps_x0()) space.axpby(damp2, x0, 1.0, s);
-        const double ss = space.read(space.norm2(s));
-        out.residual = std::sqrt(rr + damp2 * std::max(moved2, 0.0));
-        out.normal_residual = std::sqrt(ss);
-        if (leaves) {
-          ++out.iterations;
-          run.end(std::isfinite(ss) ? Status::boundary : Status::nonfinite);
-          co_return;
-        }
-
-        double gamma_next = ss;
-        if (preconditioned && ss > 0.0) {
-          co_await run.M.apply(s, z);
-          gamma_next = space.read(space.real_dot(s, z));
-          if (!(gamma_next > 0.0)) {
-            ++out.iterations;
-            run.end(std::isfinite(gamma_next) ? Status::indefinite_preconditioner
-                                              : Status::nonfinite);
+          if (opt.keeps_x0()) {
+            const auto along = space.real_dot(x, p);
+            space.advance(scalars, Recurrence::kMoved, along, space.real_dot(x0, p));
+          } else if (damped) {
+            space.advance(scalars, Recurrence::kMoved, space.real_dot(x, p));
+          }
+          const auto xx = space.axpy_norm2(scalars[&Recurrence::alpha], p, x);
+          const auto rr = space.axpy_norm2(scalars[&Recurrence::by_q], q, r);
+          co_await run.A.apply_adjoint(r, s);
+          subtract_damping();
+          const bool gamma_to_come = preconditioned || leaves;
+          space.advance(scalars,
+                        gamma_to_come ? Recurrence::kNumbers : Recurrence::kNumbersAndGamma, xx, rr,
+                        space.norm2(s));
+          if (leaves) {
+            const Index iterations = out.iterations + 1;
+            run.last(scalars);
+            out.iterations = iterations;
+            run.end(std::isfinite(out.normal_residual) ? Status::boundary : Status::nonfinite);
             co_return;
           }
+          if (preconditioned && !space.freeze_below(scalars[&Recurrence::running], 0.0)) {
+            co_await run.M.apply(s, z);
+            space.advance(scalars, Recurrence::kGamma, space.real_dot(s, z));
+          }
+          space.axpby(1.0, z, scalars[&Recurrence::beta], p);
+          if (boundary) xp = space.read(space.real_dot(x, s)) + space.read(scalars).beta * xp;
         }
-        const double beta = gamma_next / gamma;
-        space.axpby(1.0, z, beta, p);
-        if (boundary) xp = space.read(space.real_dot(x, s)) + beta * (xp + alpha * pp);
-        pp = gamma_next + beta * beta * pp;
-        gamma = gamma_next;
-        // α and β are the bidiagonal R of LSQR.
-        const double rho = 1.0 / std::sqrt(alpha);
-        lq.next(rho, rho * std::sqrt(beta), 0.0);
-        out.cond_a = lq.condition;
-        going = co_await run.iterated();
-        // An s that is nothing but the rounding of r would lead p into the null space of A, and x
-        // away in steps of α ≈ (eps ‖A‖)⁻²: look at the truth instead.
-        if (out.normal_residual <= kEps * out.norm_a * out.residual) going = false;
+        const Recurrence* now = run.look(scalars);
+        going = co_await run.iterated(now);
+        if (now && !(now->running > 0.0)) going = false;
       }
+      first.moved2 = run.last(scalars).moved2;
       again = co_await run.unverified(r, s);
+      if (again && damped && !opt.verify && !S::kReadsAreFree) {
+        // Iterations behind the host's back have left Aᴴr in s.
+        co_await run.A.apply_adjoint(r, s);
+        subtract_damping();
+      }
     }
   }
 };

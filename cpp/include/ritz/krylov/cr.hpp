@@ -9,6 +9,7 @@
 // 2019.
 #pragma once
 
+#include "ritz/krylov/cr_recurrence.hpp"
 #include "ritz/krylov/symmetric_run.hpp"
 
 namespace ritz {
@@ -45,13 +46,14 @@ struct CrWorkspace {
 };
 
 /// Memory movement per iteration, in vectors of length n, without the operator:
-///   {zᴴs, ‖s‖} 2   p = z + βp 3   {q = s + βq, ‖q‖} 3   {r −= αq, ‖r‖} 3   x += αp 3   total 14;
+///   zᴴs 2   p = z + βp 3   {q = s + βq, ‖q‖} 3   {r −= αq, ‖r‖} 3   x += αp 3   total 14;
 ///   with M: zᴴr 1, qᴴMq 2, z −= αMq 3, total 20
-/// Four reads an iteration, six with M.
+/// No reads between two checks where they are not free.
 struct Cr {
   static constexpr std::string_view kName = "cr";
   using Options = CrOptions;
   using Outcome = CrOutcome;
+  using Recurrence = CrRecurrence;
   template <Space S>
   using Workspace = CrWorkspace<S>;
   template <Space S, class Op, class P>
@@ -59,68 +61,45 @@ struct Cr {
 
   template <class R, Space S>
   static Task<> steps(R& run, CrWorkspace<S>& ws, const CrOptions& opt, CrOutcome& out) {
-    constexpr double kEps = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
     auto& space = run.space;
     auto& [frames, arena, r, s, p, q, z, mq] = ws;
     const auto x = run.x;
 
     while (co_await run.residual(r, z, s, p)) {
       if (run.M) co_await run.M.apply(r, z);
-      double residual = out.residual, zs_before = 0.0;
+      Recurrence start;
+      run.begin(start);
+      start.preconditioned = run.M ? 1.0 : 0.0;
+      auto c = space.keep(start);
+      space.freeze_below(c[&Recurrence::running], 0.0);
 
       bool again = true;
       while (again) {
         co_await run.A.apply(z, s);
         if (opt.shift != 0.0) space.axpby(-opt.shift, z, 1.0, s);
-        const double zs = space.read(space.real_dot(z, s));
-        const double rr = run.M ? space.read(space.real_dot(z, r)) : residual * residual;
-        if (!std::isfinite(zs) || !std::isfinite(rr)) {
-          ++out.iterations;
-          run.end(Status::nonfinite);
-          co_return;
-        }
-        if (!(rr > 0.0)) {
-          run.end(Status::indefinite_preconditioner);
-          co_return;
-        }
-        const double rayleigh = zs / rr;
-        out.norm_a = std::max(out.norm_a, std::abs(rayleigh));
-        // A residual of the null space has a Rayleigh quotient of some ε ‖A‖, the square of what
-        // its ‖A r‖ comes down to; smaller eigenvalues, or negative ones of this size, this
-        // precision cannot tell from zero.
-        if (rayleigh <= 4.0 * kEps * out.norm_a && rayleigh >= -30.0 * kEps * out.norm_a) {
-          run.suspect();
-          break;
-        }
-        if (zs < 0.0) {
-          out.curvature = zs / space.read(space.norm2(z));
-          run.direction = z;
-          run.end(Status::negative_curvature);
-          co_return;
-        }
-
-        const double beta = zs_before > 0.0 ? zs / zs_before : 0.0;
-        space.axpby(1.0, z, beta, p);
-        double qq = space.read(space.axpby_norm2(1.0, s, beta, q));
+        const auto zs = space.real_dot(z, s);
+        space.advance(c, Recurrence::kRayleigh, zs, run.M ? space.real_dot(z, r) : zs);
+        // M need not see what is not finite, where that is known without waiting.
+        if (S::kReadsAreFree && !run.goes_on(space.read(c))) break;
+        space.axpby(1.0, z, c[&Recurrence::beta], p);
+        auto qq = space.axpby_norm2(1.0, s, c[&Recurrence::beta], q);
         if (run.M) {
           co_await run.M.apply(q, mq);
-          qq = space.read(space.real_dot(q, mq));
+          qq = space.real_dot(q, mq);
         }
-        if (!std::isfinite(qq)) {
-          ++out.iterations;
-          run.end(Status::nonfinite);
-          co_return;
-        }
-        if (!(qq > 0.0)) {
-          run.end(Status::indefinite_preconditioner);
-          co_return;
-        }
-        const double alpha = zs / qq;
-        residual = run.norm(space.axpy_norm2(-alpha, q, r));
-        if (run.M) space.axpby(-alpha, mq, 1.0, z);
-        space.axpby(alpha, p, 1.0, x);
-        zs_before = zs;
-        again = co_await run.iterated(residual);
+        space.advance(c, Recurrence::kStep, qq);
+        space.advance(c, Recurrence::kResidual, space.axpy_norm2(c[&Recurrence::by_q], q, r));
+        const Recurrence* now = run.look(c);
+        if (now && !run.goes_on(*now)) break;
+        if (run.M) space.axpby(c[&Recurrence::by_q], mq, 1.0, z);
+        space.axpby(c[&Recurrence::alpha], p, 1.0, x);
+        again = co_await run.iterated(now);
+      }
+      const Recurrence& last = run.last(c);
+      if (again && last.is(SymmetricEvent::negative_curvature)) {
+        out.curvature = last.zs / space.read(space.norm2(z));
+        run.direction = z;
+        run.end(Status::negative_curvature);
       }
     }
   }

@@ -9,7 +9,7 @@
 
 #include <limits>
 
-#include "ritz/krylov/bidiagonal_qr.hpp"
+#include "ritz/krylov/craig_recurrence.hpp"
 #include "ritz/krylov/linear_run.hpp"
 
 namespace ritz {
@@ -36,77 +36,104 @@ struct CraigWorkspace {
 
 /// A linear run whose operator has an adjoint.
 template <Space S, class Op, class P>
-struct CraigRun : LinearRun<S, Op, P> {
+class CraigRun : public LinearRun<S, Op, P> {
+  using Base = LinearRun<S, Op, P>;
+  using Base::out_;
+  using typename Base::Iterated;
+
+ public:
+  using Base::iterated, Base::space;
+
   CraigRun(const Problem<S, Op, P>& given, const CraigOptions& opt, Outcome& out)
-      : LinearRun<S, Op, P>(given, opt, out) {
+      : Base(given, opt, out) {
     require_adjoint(given.A);
   }
+
+  /// A process from the residual that was evaluated.
+  CraigRecurrence begin(double norm_a) {
+    begun_ = out_.iterations;
+    CraigRecurrence s;
+    s.residual = s.start = s.beta = out_.residual;
+    s.target = out_.target;
+    s.epsilon = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
+    s.norm_a = norm_a;
+    s.by_t = 1.0 / s.beta;
+    s.qr = BidiagonalQr(0.0, s.beta, 0.0);
+    return s;
+  }
+  /// Ends an iteration; null where the recurrence was not looked at.
+  Iterated iterated(const CraigRecurrence* now) {
+    return now ? Base::iterated(now->residual) : Base::iterated();
+  }
+  /// The recurrence after its last step, which the iterations and the residual of the outcome
+  /// become those of.
+  template <class Kept>
+  const CraigRecurrence& last(Kept& kept) {
+    space.thaw();
+    const CraigRecurrence& now = space.read(kept);
+    const bool unfinished = now.is(CraigEvent::nonfinite);
+    out_.iterations = begun_ + static_cast<Index>(now.steps) + (unfinished ? 1 : 0);
+    out_.residual = now.residual;
+    return now;
+  }
+
+ private:
+  Index begun_ = 0;  // iterations before this process
 };
 
 /// Memory movement per iteration, without the operator: V 3n, x 3n, U 3m: total 3m + 6n.
-/// Two reads an iteration: the scalar recurrences live on the host.
+/// No reads between two checks where they are not free.
 struct Craig {
   static constexpr std::string_view kName = "craig";
   static constexpr bool kAnyShape = true;
   using Options = CraigOptions;
   using Outcome = CraigOutcome;
+  using Recurrence = CraigRecurrence;
   template <Space S>
   using Workspace = CraigWorkspace<S>;
   template <Space S, class Op, class P>
   using Run = CraigRun<S, Op, P>;
 
   template <class R, Space S>
-  static Task<> steps(R& run, CraigWorkspace<S>& ws, const CraigOptions&, CraigOutcome& out) {
-    constexpr double kEps = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
+  static Task<> steps(R& run, CraigWorkspace<S>& ws, const CraigOptions&, CraigOutcome&) {
     auto& space = run.space;
     auto& [frames, arena, U, q, V, t] = ws;
     const auto x = run.x;
     if (run.M) throw InvalidArgument("craig takes no preconditioner M");
-    double norm_a = 0.0;        // largest ‖Av‖ or ‖Aᴴu‖ seen
+    double norm_a = 0.0;
     double lost_at = INFINITY;  // the residual from which the last process led nowhere
 
-    // β u = r = b − A x, α v = Aᴴu.
+    // β u = r = b − A x
     while (co_await run.residual(U)) {
-      const double start = out.residual;
-      co_await run.A.apply_adjoint(U, t);
-      double beta = start, alpha = run.norm(space.axpby_norm2(1.0 / beta, t, 0.0, V));
-      double zeta = -1.0;
-      BidiagonalQr qr(alpha, beta, 0.0);
+      auto s = space.keep(run.begin(norm_a));
       bool again = true;
       while (again) {
-        if (!std::isfinite(alpha)) {
-          ++out.iterations;
-          run.end(Status::nonfinite);
-          co_return;
+        // V = Aᴴu − β v
+        co_await run.A.apply_adjoint(U, t);
+        space.advance(s, Recurrence::kV,
+                      space.axpby_norm2(s[&Recurrence::by_t], t, s[&Recurrence::by_v], V));
+        // An end is known here where reads are free; elsewhere what follows changes nothing then.
+        if (!space.freeze_below(s[&Recurrence::running], 0.0)) {
+          // x = x + ζ v,  U = A v − α u.
+          space.axpby(s[&Recurrence::by_step], V, 1.0, x);
+          co_await run.A.apply(V, q);
+          space.advance(s, Recurrence::kU,
+                        space.axpby_norm2(s[&Recurrence::by_q], q, s[&Recurrence::by_u], U));
         }
-        // Where least squares over the same space, LSQR, would end with a residual, there is no
-        // solution to be found; nor where r has grown beyond ‖A‖ ‖x*‖ for any x* that the precision
-        // can tell. A process that was led astray by rounding is begun anew, from the true
-        // residual, unless the last one did not bring that down either.
-        if (!(qr.normal_residual > kEps * norm_a * qr.residual) || kEps * out.residual > start) {
-          if (alpha == 0.0 || start > 0.5 * lost_at) {
-            run.end(Status::breakdown);
-            co_return;
-          }
-          lost_at = start;
-          break;
-        }
-        // x = x + ζ v
-        zeta *= -beta / alpha;
-        space.axpby(zeta / alpha, V, 1.0, x);
-        // U = A v − α u, V = Aᴴu − β v, and r = −β ζ u.
-        co_await run.A.apply(V, q);
-        const double beta_next = run.norm(space.axpby_norm2(1.0 / alpha, q, -alpha / beta, U));
-        norm_a = std::max({norm_a, alpha, std::hypot(alpha, beta_next)});
-        beta = beta_next;
-        again = co_await run.iterated(beta * std::abs(zeta));
-        if (again) {
-          co_await run.A.apply_adjoint(U, t);
-          const double alpha_next = run.norm(space.axpby_norm2(1.0 / beta, t, -beta / alpha, V));
-          norm_a = std::max(norm_a, std::hypot(alpha_next, beta));
-          qr.next(alpha_next, beta);
-          alpha = alpha_next;
-        }
+        const Recurrence* now = run.look(s);
+        if (now && !now->is(CraigEvent::none)) break;
+        again = co_await run.iterated(now);
+      }
+      const Recurrence& now = run.last(s);
+      if (run.ended()) co_return;
+      norm_a = now.norm_a;
+      if (now.is(CraigEvent::nonfinite)) {
+        run.end(Status::nonfinite);
+      } else if (now.is(CraigEvent::no_solution)) {
+        // A process that was led astray by rounding is begun anew, from the true residual, unless
+        // the last one did not bring that down either.
+        if (now.alpha == 0.0 || now.start > 0.5 * lost_at) run.end(Status::breakdown);
+        lost_at = now.start;
       }
     }
   }

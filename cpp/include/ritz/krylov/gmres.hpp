@@ -77,6 +77,7 @@ struct GmresMethod {
     auto& [frames, arena, V, Z, slots, host, small] = static_cast<GmresWorkspace<S>&>(ws);
     const Index m = V.cols - 1;
     ArnoldiColumns<S> columns(space, slots);
+    const Index ahead = run.lags() ? columns.kMost : 1;
 
     double begun = INFINITY;  // the residual with which a Krylov space began that has ended
     while (co_await run.residual(V.column(0))) {
@@ -105,7 +106,7 @@ struct GmresMethod {
               co_await run.A.apply(V.column(j), w);
             }
             columns.begin(V.columns(0, j + 1), w);
-            if (j + 1 < m && columns.waiting() < columns.kAhead) continue;
+            if (j + 1 < m && columns.waiting() < ahead) continue;
           }
           const auto step = columns.take(host);
           if (!std::isfinite(step.length)) {

@@ -1,5 +1,5 @@
-// The scalars of a method on the Lanczos process of A − σI: the process, the QR factorisation of its
-// tridiagonal matrix, and whether to go on.
+// The scalars of a method on the Lanczos process of A − σI: the process, the QR factorisation of
+// its tridiagonal matrix, and whether to go on.
 #pragma once
 
 #include <algorithm>
@@ -8,22 +8,44 @@
 
 namespace ritz {
 
-/// What ended a Lanczos process before its residual came to the target.
-enum class LanczosEvent { none, hopeless, negative_curvature, indefinite_preconditioner, nonfinite };
+/// What ended a process before its residual came to the target.
+enum class SymmetricEvent {
+  none,
+  hopeless,
+  negative_curvature,
+  indefinite_preconditioner,
+  nonfinite
+};
 
-/// u = βv and z = M u are kept unnormalised; without M, z is u.
-struct LanczosRecurrence {
+/// What a run asks of the scalars of its method.
+struct SymmetricRecurrence {
+  double running = 1.0;     ///< 0 from the end on: vectors and scalars stay what they are then
+  double event = 0.0;       ///< a SymmetricEvent
+  double steps = 0.0;       ///< made to their end
+  double unfinished = 0.0;  ///< 1 if the event came in a step that counts as an iteration
+  double residual = 0.0;    ///< at the start, then the method's
+  double target = 0.0;
+  double epsilon = 0.0;    ///< of the vectors' precision
+  double norm_a = 0.0;     ///< a lower bound of ‖A − σI‖ so far
+  double condition = 0.0;  ///< an estimate so far
+
+  constexpr bool end(SymmetricEvent what, bool counts = false) {
+    running = 0.0;
+    event = static_cast<double>(what);
+    unfinished = counts ? 1.0 : 0.0;
+    return false;
+  }
+  constexpr bool is(SymmetricEvent what) const { return event == static_cast<double>(what); }
+};
+
+/// u = βv and z = M u are kept unnormalised; without M, z is u. The bound of ‖A − σI‖ is the
+/// largest column of T, the condition that of R.
+struct LanczosRecurrence : SymmetricRecurrence {
   /// Steps with the sums zᴴp; ‖u‖² and uᴴz of the next vector; ‖r‖², with a preconditioner.
   enum Phase { kProject, kExtend, kResidual };
 
-  double running = 1.0;  ///< 0 from the end on: vectors and scalars stay what they are then
-  double event = 0.0;    ///< a LanczosEvent
-  double steps = 0.0;
-  double residual = 0.0;  ///< at the start, then the method's
-  double target = 0.0;
-  double epsilon = 0.0;  ///< of the vectors' precision
-  double shift = 0.0;    ///< σ, if zᴴp does not contain it
-  double noise = 0.0;    ///< ‖A r‖ / (‖A‖‖r‖) that is taken for rounding
+  double shift = 0.0;  ///< σ, if zᴴp does not contain it
+  double noise = 0.0;  ///< ‖A r‖ / (‖A‖‖r‖) that is taken for rounding
 
   double beta = 0.0, beta_before = 0.0, beta_next = 0.0, alpha = 0.0;
   double norm_u = 0.0, norm_u_next = 0.0;  ///< ‖u‖, which is β without a preconditioner
@@ -32,8 +54,6 @@ struct LanczosRecurrence {
 
   TridiagonalQr qr;
   double phibar = 0.0;           ///< the last element of the rotated right-hand side β₁ e₁
-  double norm_a = 0.0;           ///< the largest column of T so far
-  double condition = 0.0;        ///< of R so far
   double normal_residual = 0.0;  ///< ‖(A − σI) r‖ before this step
 
   /// α from zᴴp, and how to form the next vector.
@@ -56,9 +76,9 @@ struct LanczosRecurrence {
   template <class Math>
   constexpr bool extend(double uu, double uz) {
     if (uu == 0.0) uz = 0.0;
-    if (!is_finite(alpha) || !is_finite(uu)) return end(LanczosEvent::nonfinite);
-    if (!is_finite(uz)) return end(LanczosEvent::nonfinite);
-    if (uz <= 0.0 && uu > 0.0) return end(LanczosEvent::indefinite_preconditioner);
+    if (!is_finite(alpha) || !is_finite(uu)) return end(SymmetricEvent::nonfinite, true);
+    if (!is_finite(uz)) return end(SymmetricEvent::nonfinite, true);
+    if (uz <= 0.0 && uu > 0.0) return end(SymmetricEvent::indefinite_preconditioner, true);
     beta_next = Math::sqrt(uz);
     norm_u_next = Math::sqrt(uu);
     const bool first = steps == 0.0;
@@ -69,7 +89,7 @@ struct LanczosRecurrence {
     const double c = std::max(std::abs(qr.c), std::abs(qr.c_before));
     const bool exhausted = qr.gamma <= 2.0 * root_eps * qr.norm;
     if (qr.root <= noise * norm_a || (!first && qr.root <= small && (exhausted || c <= 0.1))) {
-      return end(LanczosEvent::hopeless);
+      return end(SymmetricEvent::hopeless);
     }
     condition = qr.condition();
     return true;
@@ -82,13 +102,6 @@ struct LanczosRecurrence {
     beta = beta_next;
     steps += 1.0;
   }
-
-  constexpr bool end(LanczosEvent what) {
-    running = 0.0;
-    event = static_cast<double>(what);
-    return false;
-  }
-  constexpr bool is(LanczosEvent what) const { return event == static_cast<double>(what); }
 };
 
 }  // namespace ritz

@@ -116,45 +116,46 @@ class LeastSquaresRun : public Run<S, Op, P> {
     co_return true;
   }
 
-  /// A recurrence on the Golub-Kahan process from `start`, whose norms it begins with.
+  /// A recurrence from the numbers of the outcome: those of `start`, or evaluated since.
   template <class R>
-  auto begin(R start) {
-    start.beta = result_.residual;
-    start.alpha = result_.normal_residual / start.beta;
-    start.by_q = 1.0 / start.alpha;
-    start.by_u = -start.alpha / start.beta;
-    start.norm_a = result_.norm_a;
+  R begin(R start) const {
+    static_cast<LeastSquaresNumbers&>(start) = numbers();
+    start.steps = static_cast<double>(result_.iterations);
     start.bounds = bounds();
     start.slack = slack_;
     start.conlim = opt_.conlim;
+    if constexpr (requires { start.begin(); }) start.begin();
     return start;
   }
   /// A recurrence where this iteration is one to look in, or null.
   template <class Kept>
   auto look(Kept& kept) {
-    const bool is_last = result_.iterations + 1 == limit_ ||
-                         result_.products.total() >= monitor_.max_products;
+    const bool is_last =
+        result_.iterations + 1 == limit_ || result_.products.total() >= monitor_.max_products;
     return looks_.recurrence(result_.iterations + 1, is_last, monitor_, space, kept);
   }
   /// Ends an iteration with what `look` gave.
-  Iterated iterated(const GolubKahanRecurrence* now) {
+  Iterated iterated(const LeastSquaresRecurrence* now) {
     if (now == nullptr) {
       ++result_.iterations;
       return {*this, true};
     }
     take(*now);
-    if (now->finite > 0.0) return iterated(now->exhausted());
+    // One that has ended may have done so behind the host's back.
+    if (!(now->running > 0.0)) result_.iterations = count(*now) - 1;
+    if (now->is(LeastSquaresEvent::none)) return iterated(now->exhausted > 0.0);
     ++result_.iterations;
-    return {*this, end(Status::nonfinite)};
+    return {*this, end(status_of(*now))};
   }
   /// The recurrence after its last step, which the outcome becomes that of.
   template <class Kept>
-  void last(Kept& kept) {
+  const auto& last(Kept& kept) {
     space.thaw();
     looks_.forget();
     const auto& now = space.read(kept);
     take(now);
-    result_.iterations = static_cast<Index>(now.steps) + (now.finite > 0.0 ? 0 : 1);
+    result_.iterations = count(now);
+    return now;
   }
   /// Lets a recurrence go on, after a verification that asked more of it.
   template <class Kept>
@@ -225,13 +226,26 @@ class LeastSquaresRun : public Run<S, Op, P> {
 
   LeastSquaresBounds bounds() const { return {opt_.atol, opt_.btol * norm_b_}; }
   double measure() {
-    const LeastSquaresNumbers now{result_.residual, result_.normal_residual, result_.norm_a,
-                                  result_.cond_a, result_.norm_x};
+    const LeastSquaresNumbers now = numbers();
     const LeastSquaresBounds bound = bounds();
     const double consistent = bound.of_residual(now), optimal = bound.of_normal_residual(now);
     result_.target =
         now.residual / consistent <= now.normal_residual / optimal ? consistent : optimal;
     return bound.measure(now);
+  }
+  static Index count(const LeastSquaresRecurrence& now) {
+    return static_cast<Index>(now.steps) + (now.is(LeastSquaresEvent::none) ? 0 : 1);
+  }
+  static Status status_of(const LeastSquaresRecurrence& now) {
+    if (now.is(LeastSquaresEvent::breakdown)) return Status::breakdown;
+    if (now.is(LeastSquaresEvent::indefinite_preconditioner)) {
+      return Status::indefinite_preconditioner;
+    }
+    return Status::nonfinite;
+  }
+  LeastSquaresNumbers numbers() const {
+    return {result_.residual, result_.normal_residual, result_.norm_a, result_.cond_a,
+            result_.norm_x};
   }
   void take(const LeastSquaresNumbers& now) {
     result_.residual = now.residual;

@@ -145,10 +145,13 @@ class LinearRun : public Run<S, Op, P> {
     return {*this, true};
   }
 
+  /// Whether products are cheap enough to make some more than needed, so that none waits for a
+  /// look.
+  bool lags() const { return monitor_.check_every > Looks<S>::kLag; }
   /// Whether another iteration may be begun while so many have yet to end.
   bool has_room(Index waiting) const {
-    return waiting == 0 || (out_.iterations + waiting < limit_ &&
-                            out_.products.total() < monitor_.max_products);
+    return waiting == 0 ||
+           (out_.iterations + waiting < limit_ && out_.products.total() < monitor_.max_products);
   }
 
   Index limit() const { return limit_; }

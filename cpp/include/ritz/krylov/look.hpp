@@ -36,9 +36,8 @@ class Looks {
 
   /// The values of scalars in iteration k, counted from 1, if it is one to look in, or if `now`.
   template <class... R>
-  std::optional<std::array<double, sizeof...(R)>> scalars(Index k, bool now,
-                                                          const Monitor& monitor, S& space,
-                                                          const R&... scalars) {
+  std::optional<std::array<double, sizeof...(R)>> scalars(Index k, bool now, const Monitor& monitor,
+                                                          S& space, const R&... scalars) {
     std::array<double, sizeof...(R)> values;
     switch (turn(k, now, monitor, [&] { return ask(space, scalars...); })) {
       case Turn::none:

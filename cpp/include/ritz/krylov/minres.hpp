@@ -89,14 +89,14 @@ struct Minres {
       while (again) {
         co_await run.extend(l, s);
         if (run.M) {
-          space.advance(s, Recurrence::kResidual,
-                        space.axpby_norm2(s[&Recurrence::by_v_next], l.u_next,
-                                          s[&Recurrence::by_r], r));
+          space.advance(
+              s, Recurrence::kResidual,
+              space.axpby_norm2(s[&Recurrence::by_v_next], l.u_next, s[&Recurrence::by_r], r));
         }
         const Recurrence* now = run.look(s);
         if (now) out.normal_residual = now->normal_residual;  // of x_{k−1}
         if (now && !run.goes_on(*now)) {
-          if (now->is(LanczosEvent::negative_curvature)) {
+          if (now->is(SymmetricEvent::negative_curvature)) {
             co_await note_curvature(run, ws, now->curvature, out);
           }
           break;

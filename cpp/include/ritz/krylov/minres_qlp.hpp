@@ -73,9 +73,9 @@ struct MinresQlp {
       while (again) {
         co_await run.extend(l, s);
         if (run.M) {
-          space.advance(s, Recurrence::kResidual,
-                        space.axpby_norm2(s[&Recurrence::by_v_next], l.u_next,
-                                          s[&Recurrence::by_r], r));
+          space.advance(
+              s, Recurrence::kResidual,
+              space.axpby_norm2(s[&Recurrence::by_v_next], l.u_next, s[&Recurrence::by_r], r));
         }
         const Recurrence* now = run.look(s);
         if (now) out.normal_residual = now->normal_residual;  // of x_{k−1}

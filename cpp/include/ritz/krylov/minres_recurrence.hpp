@@ -26,7 +26,7 @@ struct MinresRecurrence : LanczosRecurrence {
       // r_{k−1}ᴴ A r_{k−1} = −φ̄² c_{k−1} γ̄_k
       if (npc > 0.0 && qr.c_before * qr.gamma_bar >= 0.0) {
         curvature = -qr.c_before * qr.gamma_bar * phibar * phibar;
-        end(LanczosEvent::negative_curvature);
+        end(SymmetricEvent::negative_curvature);
         return;
       }
       // w_k = (v_k − ε w_{k−2} − δ w_{k−1}) / γ,  x += φ w_k.

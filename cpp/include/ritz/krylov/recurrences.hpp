@@ -2,6 +2,9 @@
 #pragma once
 
 #include "ritz/krylov/arnoldi_recurrence.hpp"
+#include "ritz/krylov/cgls_recurrence.hpp"
+#include "ritz/krylov/cr_recurrence.hpp"
+#include "ritz/krylov/craig_recurrence.hpp"
 #include "ritz/krylov/lsmr_recurrence.hpp"
 #include "ritz/krylov/lsqr_recurrence.hpp"
 #include "ritz/krylov/minres_qlp_recurrence.hpp"
@@ -16,8 +19,9 @@ constexpr bool visit_recurrence(std::int32_t number, F&& f) {
   const auto among = [&]<class... R>() {
     return ((R::kNumber == number && (f.template operator()<R>(), true)) || ...);
   };
-  return among.template operator()<MinresRecurrence, SymmlqRecurrence, MinresQlpRecurrence,
-                                   LsmrRecurrence, LsqrRecurrence, ArnoldiRecurrence>();
+  return among.template
+  operator()<MinresRecurrence, SymmlqRecurrence, MinresQlpRecurrence, LsmrRecurrence,
+             LsqrRecurrence, ArnoldiRecurrence, CrRecurrence, CraigRecurrence, CglsRecurrence>();
 }
 
 }  // namespace ritz

@@ -68,7 +68,7 @@ class SymmetricRun : public LinearRun<S, Op, P> {
   using typename Base::Iterated;
 
  public:
-  using Base::A, Base::end, Base::iterated, Base::M, Base::norm, Base::space, Base::x;
+  using Base::A, Base::end, Base::M, Base::norm, Base::space, Base::x;
   using typename Base::T;
   using typename Base::Vector;
 
@@ -95,9 +95,19 @@ class SymmetricRun : public LinearRun<S, Op, P> {
     result_.verified = true;
   }
 
+  /// What the scalars of a process are told before its first step.
+  void begin(SymmetricRecurrence& s) {
+    s.residual = result_.residual;
+    s.target = result_.target;
+    s.epsilon = kEps;
+    s.norm_a = result_.norm_a;
+    s.condition = result_.cond_a;
+    begun_ = result_.iterations;
+  }
   /// Starts the Lanczos process from `l.u`, the residual. False once the run has ended.
   Task<bool> start(LanczosVectors<T>& l, LanczosRecurrence& s) {
-    s.residual = s.beta = s.norm_u = result_.residual;
+    begin(s);
+    s.beta = s.norm_u = result_.residual;
     if (M) {
       co_await M.apply(l.u, l.z);
       const double uz = space.read(space.real_dot(l.u, l.z));
@@ -107,14 +117,9 @@ class SymmetricRun : public LinearRun<S, Op, P> {
       s.beta = std::sqrt(uz);
     }
     s.phibar = s.beta;
-    s.target = result_.target;
-    s.epsilon = kEps;
     s.shift = M ? 0.0 : shift_;  // without M the vectors do not depend on it
     s.noise = noise_;
-    s.norm_a = result_.norm_a;
-    s.condition = result_.cond_a;
     s.normal_residual = result_.normal_residual;
-    begun_ = result_.iterations;
     co_return true;
   }
   /// The next vector, β_{k+1} v_{k+1} = (A − σI) M v_k − α v_k − β_k v_{k−1}, into `l.u_next`, and
@@ -125,8 +130,8 @@ class SymmetricRun : public LinearRun<S, Op, P> {
     co_await A.apply(l.z, l.p);
     if (M && shift_ != 0.0) space.axpby(-shift_, l.z, 1.0, l.p);
     space.advance(s, L::kProject, space.real_dot(l.z, l.p));
-    const auto uu = space.add3_norm2(s[&L::by_p], l.p, s[&L::by_u], l.u, s[&L::by_u_before],
-                                     l.u_next);
+    const auto uu =
+        space.add3_norm2(s[&L::by_p], l.p, s[&L::by_u], l.u, s[&L::by_u_before], l.u_next);
     auto uz = uu;
     if (M) {
       co_await M.apply(l.u_next, l.p);
@@ -138,18 +143,18 @@ class SymmetricRun : public LinearRun<S, Op, P> {
   /// What a recurrence that was looked at tells of the run; false if its process has ended for
   /// another reason than its residual. Then the run has ended too, or x may be a least-squares
   /// solution, as `residual` will see.
-  bool goes_on(const LanczosRecurrence& now) {
+  bool goes_on(const SymmetricRecurrence& now) {
     result_.norm_a = std::max(result_.norm_a, now.norm_a);
     result_.cond_a = now.condition;
-    if (now.is(LanczosEvent::none)) return true;
+    if (now.is(SymmetricEvent::none)) return true;
     count(now);
-    if (now.is(LanczosEvent::hopeless)) suspect();
-    if (now.is(LanczosEvent::nonfinite)) end(Status::nonfinite);
-    if (now.is(LanczosEvent::indefinite_preconditioner)) end(Status::indefinite_preconditioner);
+    if (now.is(SymmetricEvent::hopeless)) suspected_ = true;
+    if (now.is(SymmetricEvent::nonfinite)) end(Status::nonfinite);
+    if (now.is(SymmetricEvent::indefinite_preconditioner)) end(Status::indefinite_preconditioner);
     return false;
   }
   /// Ends an iteration; null where the recurrence was not looked at.
-  Iterated iterated(const LanczosRecurrence* now, bool x_at_hand = true) {
+  Iterated iterated(const SymmetricRecurrence* now, bool x_at_hand = true) {
     return now ? Base::iterated(now->residual, x_at_hand) : Base::iterated();
   }
   /// The recurrence of a process after its last step, which the iterations and the residual of the
@@ -163,19 +168,14 @@ class SymmetricRun : public LinearRun<S, Op, P> {
     return now;
   }
 
-  /// Leaves an iteration unfinished: is x a least-squares solution?
-  void suspect() { suspected_ = true; }
-
   /// Set by a method that returns the least-squares solution of least norm.
   bool lifts = false;
 
  private:
   static constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
 
-  void count(const LanczosRecurrence& now) {
-    const bool unfinished = now.is(LanczosEvent::nonfinite) ||
-                            now.is(LanczosEvent::indefinite_preconditioner);
-    result_.iterations = begun_ + static_cast<Index>(now.steps) + (unfinished ? 1 : 0);
+  void count(const SymmetricRecurrence& now) {
+    result_.iterations = begun_ + static_cast<Index>(now.steps + now.unfinished);
   }
 
   /// Ends the run if the true residual r is orthogonal to the range of A − σI, in the inner product
@@ -219,8 +219,8 @@ class SymmetricRun : public LinearRun<S, Op, P> {
   }
 
   SymmetricOutcome& result_;
-  Index begun_ = 0;  // iterations before this process
-  bool suspected_ = false;
+  Index begun_ = 0;         // iterations before this process
+  bool suspected_ = false;  // x may be a least-squares solution
   double rr_ = 0.0;
   double checked_measure_ = INFINITY;  // ‖A r‖ / (‖A‖‖r‖) at the last suspicion
   double noise_ = std::pow(kEps, 0.75);

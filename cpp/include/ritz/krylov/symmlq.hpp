@@ -71,7 +71,7 @@ struct Symmlq {
         co_await run.extend(l, s);
         const Recurrence* now = run.look(s);
         if (now && !run.goes_on(*now)) {
-          if (!now->is(LanczosEvent::hopeless)) co_return;
+          if (!now->is(SymmetricEvent::hopeless)) co_return;
           // Not even MINRES would get any further.
           co_await run.evaluate(l.u_next);
           run.end(out.residual <= out.target ? Status::converged : Status::stagnation);

@@ -9,9 +9,9 @@ struct SymmlqRecurrence : LanczosRecurrence {
   static constexpr std::int32_t kNumber = 1;
 
   double preconditioned = 0.0;
-  double right = 0.0;                        ///< γζ_k = −(ε ζ_{k−2} + δ ζ_{k−1})
-  double zeta = 0.0, zeta_before = 0.0;   ///< ζ_{k−1}, ζ_{k−2}
-  double lq = 0.0, cg = 0.0;              ///< ‖r_L‖, ‖r_C‖
+  double right = 0.0;                    ///< γζ_k = −(ε ζ_{k−2} + δ ζ_{k−1})
+  double zeta = 0.0, zeta_before = 0.0;  ///< ζ_{k−1}, ζ_{k−2}
+  double lq = 0.0, cg = 0.0;             ///< ‖r_L‖, ‖r_C‖
   /// x_C = x_L + by_last w̄, before this step.
   double by_last = 0.0;
   /// x += to_x_w w̄ + to_x_v z,  w̄ = to_w_v z + to_w_w w̄, with the next z.

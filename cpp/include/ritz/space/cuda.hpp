@@ -77,7 +77,7 @@ class DeviceKept {
       : queue_(&queue), slots_(queue, kScalars), seen_(start) {
     if constexpr (!requires { R::kStartsItself; }) assign(start);
   }
-  Real operator[](double R::*scalar) const {
+  Real operator[](double R::* scalar) const {
     const auto* first = reinterpret_cast<const double*>(&seen_);
     return Real(slots_[&(seen_.*scalar) - first]);
   }
@@ -183,8 +183,7 @@ class CudaSpace {
   /// Likewise a recurrence, and slots with it.
   template <Recurrence R>
   Question ask(const Kept<R>& kept, Slots h = {}) {
-    const device::DeviceQueue::Stretch all[] = {kept.stretch(),
-                                                {h.address(), h.size() * kDoubles}};
+    const device::DeviceQueue::Stretch all[] = {kept.stretch(), {h.address(), h.size() * kDoubles}};
     return queue_->ask(all);
   }
   template <Recurrence R>

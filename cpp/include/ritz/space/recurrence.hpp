@@ -1,9 +1,9 @@
 // The scalars of a method between its operations on vectors: steps from an iteration to the next
 // that a device can make by itself.
 //
-// A recurrence is a struct of doubles with the formulas of its method. On the host a step is a call;
-// on a device the struct lies in memory of the device and one of its threads makes the step, by the
-// same text, so that the host need not come between two operations.
+// A recurrence is a struct of doubles with the formulas of its method. On the host a step is a
+// call; on a device the struct lies in memory of the device and one of its threads makes the step,
+// by the same text, so that the host need not come between two operations.
 #pragma once
 
 #include <cmath>
@@ -33,7 +33,8 @@ inline constexpr std::size_t kMostScalars = 96;
 template <class R>
 concept Recurrence =
     std::is_trivially_copyable_v<R> && alignof(R) == alignof(double) &&
-    sizeof(R) % sizeof(double) == 0 && sizeof(R) <= kMostScalars * sizeof(double) && requires(R r, const double (&sums)[kStepSums]) {
+    sizeof(R) % sizeof(double) == 0 && sizeof(R) <= kMostScalars * sizeof(double) &&
+    requires(R r, const double (&sums)[kStepSums]) {
       r.template step<HostMath>(0, sums);
       std::int32_t{R::kNumber};
     };
@@ -41,7 +42,7 @@ concept Recurrence =
 /// A recurrence where reads are free.
 template <Recurrence R>
 struct HostKept {
-  double operator[](double R::*scalar) const { return now.*scalar; }
+  double operator[](double R::* scalar) const { return now.*scalar; }
 
   R now;
 };
