@@ -59,7 +59,9 @@ double orthogonalize(S& space, BlockView<const typename S::Value> V,
   auto kept = space.keep(ArnoldiRecurrence{});
   project_away(space, V, w, slots, kept);
   const ArnoldiRecurrence& done = space.read(kept);
-  space.read(slots.first(2 * count), coefficients.first(2 * count));
+  // As they were written: so they come with the read before.
+  space.read(slots.first(count), coefficients.first(count));
+  space.read(slots.subspan(count, count), coefficients.subspan(count, count));
   return subtracted(done, coefficients.first(2 * count));
 }
 
