@@ -53,8 +53,9 @@ struct GmresWorkspace {
 ///   h = Vᴴw j+1   {w −= V h, g = Vᴴw} j+2   ‖w‖ 1   w/‖w‖ 2   total 2j + 6
 ///   and where g is not small {w −= V g, ‖w‖} j+2
 /// and 2 m + 4 at the end of a cycle. The preconditioner M stands on the right, A M (M⁻¹ x) = b, so
-/// that the residual minimised is that of A x = b. Two or three reads an iteration. The residual
-/// that starts a cycle is taken from the basis and costs no product.
+/// that the residual minimised is that of A x = b. One read an iteration, of a column that was made
+/// two iterations before where a device is to run ahead: up to two products more than needed. The
+/// residual that starts a cycle is taken from the basis and costs no product.
 template <bool kFlexible>
 struct GmresMethod {
   static constexpr std::string_view kName = kFlexible ? "fgmres" : "gmres";
