@@ -9,6 +9,7 @@
 
 #include "device_memory.hpp"
 #include "ritz/krylov/cg.hpp"
+#include "ritz/krylov/recurrences.hpp"
 #include "ritz/op/device_csr.hpp"
 #include "ritz/space/host.hpp"
 #include "ritz/space/reference.hpp"
@@ -421,6 +422,64 @@ TEST_CASE("a loop uses the same slots again") {
 // ---- freezing ----
 
 TEST_SUITE_BEGIN("kernels");
+
+TEST_CASE_TEMPLATE("a recurrence steps as on the host, until it is frozen", R, MinresRecurrence,
+                   SymmlqRecurrence, MinresQlpRecurrence, LsmrRecurrence, LsqrRecurrence,
+                   ArnoldiRecurrence, CrRecurrence, CraigRecurrence, CglsRecurrence) {
+  using T = std::complex<double>;
+  constexpr std::size_t kScalars = sizeof(R) / sizeof(double);
+  using Bits = std::array<double, kScalars>;
+  const auto bits = [](const R& r) {
+    Bits all;
+    std::copy_n(reinterpret_cast<const double*>(&r), kScalars, all.begin());
+    return all;
+  };
+  // Nothing that a method would begin with: every scalar takes part, and none is zero.
+  R host;
+  for (std::size_t k = 0; k < kScalars; ++k) {
+    reinterpret_cast<double*>(&host)[k] = 0.5 + static_cast<double>(k % 7);
+  }
+  CudaSpace<T> space(0);
+  const Numbers<T> number(space, 20);
+  auto there = space.keep(host);
+  space.assign(there, host);
+  CHECK(bits(space.read(there)) == bits(host));
+  for (int phase = 0; phase < 3; ++phase) {
+    host.template step<HostMath>(phase, {9.0, 16.0, 4.0});
+    space.advance(there, phase, number.square(3), number.square(4), number.square(2));
+    const Bits came = bits(space.read(there)), exact = bits(host);
+    for (std::size_t k = 0; k < kScalars; ++k) {
+      CAPTURE(k);
+      const bool same = came[k] == exact[k] || (std::isnan(came[k]) && std::isnan(exact[k]));
+      CHECK((same || came[k] == doctest::Approx(exact[k]).epsilon(1e-14)));
+    }
+  }
+  // As a coefficient, whose imaginary part is none.
+  auto one = host;
+  reinterpret_cast<double*>(&one)[0] = 3.0;
+  space.assign(there, one);
+  const DeviceVector<T> x(space, std::vector<T>{T(2.0, 1.0)});
+  const auto first = [&] {
+    if constexpr (std::derived_from<R, LeastSquaresNumbers>) {
+      return there[&R::residual];
+    } else if constexpr (requires { &R::running; }) {
+      return there[&R::running];
+    } else {
+      return there[&R::again];
+    }
+  }();
+  space.scale(first, x.view());
+  CHECK(x.host()[0] == T(6.0, 3.0));
+
+  CHECK_FALSE(space.freeze_below(first, 3.0));
+  space.advance(there, 0, number.square(3), number.square(4), number.square(2));
+  CHECK(bits(space.read(there)) == bits(one));
+  space.thaw();
+  const auto question = space.ask(there);
+  space.assign(there, host);
+  CHECK(bits(space.answer(question, there)) == bits(one));
+  CHECK(bits(space.read(there)) == bits(host));
+}
 
 TEST_CASE_TEMPLATE_DEFINE("a frozen space changes nothing, and its sums are what froze it", T,
                           cuda_frozen) {
