@@ -1,4 +1,5 @@
 // Which of the compiled kernels this processor runs.
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <string>
@@ -12,11 +13,12 @@ namespace {
 constexpr std::array kIsas = {Isa::base, Isa::v3, Isa::v4};
 
 std::size_t supported_count() {
-#if defined(__x86_64__)
+#if RITZ_LEVELS_ABOVE_BASE > 0
   static const std::size_t count = [] {
     __builtin_cpu_init();
-    if (!__builtin_cpu_supports("x86-64-v3")) return 1;
-    return __builtin_cpu_supports("x86-64-v4") ? 3 : 2;
+    std::size_t levels = 1;
+    if (__builtin_cpu_supports("x86-64-v3")) levels = __builtin_cpu_supports("x86-64-v4") ? 3 : 2;
+    return std::min<std::size_t>(levels, 1 + RITZ_LEVELS_ABOVE_BASE);
   }();
   return count;
 #else
@@ -63,8 +65,10 @@ const Tables& tables(Isa isa) {
     throw InvalidArgument("isa is " + std::string(name(isa)) +
                           ", which this processor does not support; pass default_isa()");
   }
-#if defined(__x86_64__)
+#if RITZ_LEVELS_ABOVE_BASE > 1
   if (isa == Isa::v4) return v4::tables;
+#endif
+#if RITZ_LEVELS_ABOVE_BASE > 0
   if (isa == Isa::v3) return v3::tables;
 #endif
   return base::tables;

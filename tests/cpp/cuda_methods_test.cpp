@@ -764,6 +764,73 @@ TEST_CASE("eigsh") {
   }
 }
 
+/// Notes how often the host had waited when a product was asked for.
+template <Field T>
+struct WatchedDiagonal : DeviceDiagonal<T> {
+  using DeviceDiagonal<T>::DeviceDiagonal;
+  mutable std::vector<Index> waits;
+
+  void apply(VectorView<const T> x, VectorView<T> y) const {
+    waits.push_back(this->space.queue().waits());
+    DeviceDiagonal<T>::apply(x, y);
+  }
+};
+
+TEST_CASE_TEMPLATE("eigsh begins steps before it has seen the last", T, float, double, C16) {
+  using S = CudaSpace<T>;
+  const Index n = 90, k = 3;
+  S space(0);
+  const bool invariant[] = {false, true};  // a Krylov space that ends, and goes on at random
+  for (const bool ends : invariant) {
+    CAPTURE(ends);
+    auto spectrum = geometric(n, 1e3);
+    if (ends) {
+      for (std::size_t i = 0; i < spectrum.size(); ++i) spectrum[i] = static_cast<double>(i % 5);
+    }
+    struct Came {
+      EigshOutcome out;
+      std::vector<double> values;
+      std::vector<T> vectors;
+      std::vector<Index> waits;
+    };
+    const auto solve = [&](Index every, Index most) {
+      const WatchedDiagonal<T> A(space, spectrum);
+      EigshWorkspace<S> ws;
+      EigshOptions opt;
+      opt.k = k;
+      opt.ncv = 14;
+      Monitor monitor;
+      monitor.check_every = every;
+      monitor.max_products = most;
+      Came came;
+      came.values.resize(at(k));
+      std::vector<double> residuals(at(k));
+      const DeviceVector<T> vectors(space, std::vector<T>(at(n * k)));
+      came.out = eigsh(space, A, came.values, residuals, block(vectors, n), ws, opt, monitor);
+      came.vectors = vectors.host();
+      came.waits = A.waits;
+      CHECK(came.out.products.total() == static_cast<Index>(A.waits.size()));
+      return came;
+    };
+    constexpr Index kAll = std::numeric_limits<Index>::max();
+    const Came step = solve(1, kAll), ahead = solve(10, kAll);
+    CHECK(step.out.status == Status::converged);
+    CHECK(ahead.out.status == Status::converged);
+    CHECK(ahead.values == step.values);
+    CHECK(same_bits(ahead.vectors, step.vectors));
+    CHECK(ahead.out.iterations == step.out.iterations);
+    CHECK(step.waits[1] > step.waits[0]);
+    CHECK(ahead.waits[2] == ahead.waits[0]);
+    CHECK(ahead.waits[3] == ahead.waits[0] + 1);
+    CHECK(ahead.out.products.total() >= step.out.products.total());
+    if (ends) continue;  // with two more for each of its Krylov spaces
+    CHECK(ahead.out.products.total() <= step.out.products.total() + 2);
+    const Came stopped = solve(10, 8);
+    CHECK(stopped.out.status == Status::max_products);
+    CHECK(stopped.out.products.total() <= 8 + k);  // and the verification
+  }
+}
+
 TEST_CASE("svds") {
   using T = double;
   using S = CudaSpace<T>;

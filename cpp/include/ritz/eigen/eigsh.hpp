@@ -50,7 +50,7 @@ class EigshRun {
         basis_((ws.prepare(space, problem.size(), m_, block_, problem.deflate.cols,
                            problem.weighted()),
                 space),
-               ws, problem, m_, block_, opt.seed),
+               ws, problem, m_, block_, opt.seed, monitor.check_every > Looks<S>::kLag),
         ritz_(ws, basis_.projected, opt.which, opt.interior, problem.sigma) {}
 
   EigshOutcome run(const EigshResults<T>& results) {
@@ -153,7 +153,7 @@ class EigshRun {
 
   bool step() {
     ++progress_.steps;
-    if (!basis_.expand()) return false;
+    if (!basis_.expand(m_, monitor_.max_products)) return false;
     Iteration now;
     now.iteration = progress_.steps;
     now.products = basis_.op.products;

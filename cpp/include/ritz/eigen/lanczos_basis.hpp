@@ -13,6 +13,7 @@
 
 #include "ritz/core/arena.hpp"
 #include "ritz/eigen/hermitian_problem.hpp"
+#include "ritz/krylov/arnoldi.hpp"
 
 namespace ritz {
 
@@ -26,11 +27,10 @@ struct EigshWorkspace {
   void prepare(S& space, Index n, Index m, Index b = 1, Index p = 0, bool weighted = false) {
     const Index columns = p + m + b, all = weighted ? 2 * columns : columns;
     arena.begin(space,
-                Arena<S>::padded(n) * all + 2 * Arena<S>::padded(Arena<S>::slot_elements(columns)));
+                Arena<S>::padded(n) * all + Arena<S>::padded(Arena<S>::slot_elements(2 * columns)));
     V = arena.block(n, columns);
     MV = weighted ? arena.block(n, columns) : V;
-    h = arena.slots(columns);
-    g = arena.slots(columns);
+    slots = arena.slots(2 * columns);
     coefficients.resize(static_cast<std::size_t>(2 * columns));
     const auto size = static_cast<std::size_t>(m + b);
     for (auto* a : {&projected, &ritz_vectors, &selected, &coupling}) a->resize(size * size);
@@ -43,7 +43,7 @@ struct EigshWorkspace {
 
   Arena<S> arena;
   BlockView<T> V, MV;
-  typename S::Slots h, g;
+  typename S::Slots slots;
   std::vector<Wide> coefficients, projected, ritz_vectors, selected, coupling;
   std::vector<double> values, keys, estimates, best, kept_values, kept_estimates;
   std::vector<Index> order, chosen;
@@ -67,14 +67,18 @@ class LanczosBasis {
   using Block = BlockView<T>;
   static constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
 
-  LanczosBasis(S& s, EigshWorkspace<S>& ws, const Problem& problem, Index m, Index b, RandomKey key)
+  /// `lags`: single vectors may be begun before the host has learned of the last ones.
+  LanczosBasis(S& s, EigshWorkspace<S>& ws, const Problem& problem, Index m, Index b, RandomKey key,
+               bool lags)
       : space(s),
         op(problem),
         projected{ws.projected.data(), m + b, m + b, m + b},
         ws_(ws),
         weighted_(problem.weighted()),
         seed_(key.seed),
-        room_(problem.size()) {
+        room_(problem.size()),
+        columns_(space, ws.slots, true),
+        ahead_(columns_.kMost > 1 && lags && b == 1 && !weighted_ ? columns_.kMost : 0) {
     shape.stream = key.stream;
   }
 
@@ -105,6 +109,7 @@ class LanczosBasis {
 
   /// V₊ = b vectors: those of `from`, then random ones. Fewer if the space has no room for b.
   bool start(BlockView<const T> from, Index b) {
+    columns_.restart();
     shape.width = std::min(b, room_ - shape.size);
     Index filled = 0;
     for (Index j = 0; j < from.cols && filled < shape.width; ++j) {
@@ -130,16 +135,21 @@ class LanczosBasis {
 
   /// One block step: takes V₊ into V and makes the next one; false if something is not finite, or
   /// M is not positive definite. Cost of a column: one product, (3 j + 6) n of traffic with j
-  /// vectors before it (with M: (4 j + 10) n and a product with M).
-  bool expand() {
+  /// vectors before it (with M: (4 j + 10) n and a product with M). Where the host lags, up to two
+  /// products more, while there is room for `most` vectors and `max_products` have not been made.
+  bool expand(Index most, Index max_products) {
     const Index first = shape.size, w = shape.width, next = first + w;
-    op.product(vectors(first, w), weighed(first, w), vectors(next, w), weighed(next, w));
+    if (ahead_ == 0) {
+      op.product(vectors(first, w), weighed(first, w), vectors(next, w), weighed(next, w));
+    } else {
+      begin_columns(std::min(most, room_), max_products);
+    }
     shape.size = next;
     shape.width = std::min(w, room_ - next);
     Index filled = 0, found = 0;
     for (Index j = 0; j < w; ++j) {
       const Index from = shape.known + next + j, to = shape.known + next + filled;
-      double norm = orthogonalize(from, to);
+      double norm = ahead_ == 0 ? orthogonalize(from, to) : columns_.take_norm(ws_.coefficients);
       double column2 = norm * norm;
       for (Index i = first + j; i < next + w; ++i) {
         const bool before = i < next + filled;
@@ -160,7 +170,7 @@ class LanczosBasis {
           space.copy(ws_.V.column(from), ws_.V.column(to));
           if (weighted_) space.copy(ws_.MV.column(from), ws_.MV.column(to));
         }
-        normalize(to, norm);
+        if (ahead_ == 0) normalize(to, norm);
         if (norm > 64.0 * kEps * shape.norm) ++found;
       }
       projected(next + filled, first + j) = norm;
@@ -174,6 +184,7 @@ class LanczosBasis {
 
   /// The `count` vectors from `first` on become their combinations with the columns of C.
   void combine(Index first, Index count, BlockView<const Wide> C) {
+    columns_.restart();
     space.combine(vectors(first, count), C);
     if (weighted_) space.combine(weighed(first, count), C);
   }
@@ -218,6 +229,18 @@ class LanczosBasis {
 
  private:
   // All columns here are counted from the first of D.
+
+  /// Begins the column that follows V₊, and others.
+  void begin_columns(Index most, Index max_products) {
+    if (columns_.waiting() == 0) columns_.restart(shape.known + shape.size);
+    while (columns_.waiting() == 0 ||
+           (columns_.waiting() < ahead_ && columns_.begun() - shape.known < most &&
+            op.products.total() < max_products)) {
+      const Index j = columns_.begun();
+      op.product(ws_.V.columns(j, 1), {}, ws_.V.columns(j + 1, 1), {});
+      columns_.begin(ws_.V.columns(0, j + 1), ws_.V.column(j + 1));
+    }
+  }
   auto inner(Index j) { return space.real_dot(ws_.V.column(j), ws_.MV.column(j)); }
   bool weigh(Index j) {
     op.mass(ws_.V.columns(j, 1), ws_.MV.columns(j, 1));
@@ -234,7 +257,7 @@ class LanczosBasis {
     const auto c = static_cast<std::size_t>(count);
     const VectorView<T> w = ws_.V.column(j);
     const BlockView<const T> V = ws_.V.columns(0, count), MV = ws_.MV.columns(0, count);
-    const auto h = ws_.h.first(c), g = ws_.g.first(c);
+    const auto h = ws_.slots.first(c), g = ws_.slots.subspan(c, c);
     double norm2 = 0.0;
     if (!weighted_ && count == 0) {
       norm2 = space.read(space.norm2(w));
@@ -267,6 +290,7 @@ class LanczosBasis {
   }
 
   bool random(Index j) {
+    columns_.restart();
     space.random_uniform({seed_, shape.stream++}, ws_.V.column(j));
     const double before = std::sqrt(space.read(space.norm2(ws_.V.column(j))));
     space.scale(1.0 / before, ws_.V.column(j));
@@ -280,6 +304,8 @@ class LanczosBasis {
   bool weighted_, indefinite_ = false, invariant_ = false;
   std::uint64_t seed_;
   Index room_;
+  ArnoldiColumns<S> columns_;
+  Index ahead_;  // columns that may wait; 0 if each is seen to before the next
 };
 
 }  // namespace ritz

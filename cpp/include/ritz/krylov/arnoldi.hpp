@@ -101,19 +101,27 @@ class ArnoldiColumns {
   /// Columns that may wait at a time.
   static constexpr Index kMost = requires { typename S::Question; } ? Looks<S>::kLag + 1 : 1;
 
-  /// Room for 2 m slots if there are to be m columns.
-  ArnoldiColumns(S& space, typename S::Slots slots)
-      : space_(space), slots_(slots), kept_(space.keep(ArnoldiRecurrence{})) {}
+  /// Room for 2 m slots if there are to be m columns; `twice`: with a second pass in any case.
+  ArnoldiColumns(S& space, typename S::Slots slots, bool twice = false)
+      : space_(space), slots_(slots), kept_(space.keep(ArnoldiRecurrence{})), twice_(twice) {}
 
-  /// From the first column again; none may be waiting.
-  void restart() { begun_ = taken_ = 0; }
+  /// From column j again; what waits is forgotten.
+  void restart(Index j = 0) { begun_ = taken_ = j; }
   Index begun() const { return begun_; }
   Index waiting() const { return begun_ - taken_; }
 
   /// Takes w = A v_j, j being `begun()`, in the column after `basis`, against it; that column
   /// becomes a unit vector, or zero.
   void begin(BlockView<const T> basis, VectorView<T> w) {
-    project_away(space_, basis, w, slots_, kept_);
+    if (twice_) {
+      const auto count = static_cast<std::size_t>(basis.cols);
+      const auto h = slots_.first(count), g = slots_.subspan(count, count);
+      space_.project(basis, w, h);
+      space_.subtract_project(basis, h, w, g);
+      space_.advance(kept_, ArnoldiRecurrence::kBoth, space_.subtract_norm2(basis, g, w));
+    } else {
+      project_away(space_, basis, w, slots_, kept_);
+    }
     space_.scale(kept_[&ArnoldiRecurrence::by_w], w);
     if constexpr (kMost > 1) {
       Waiting& made = waiting_[static_cast<std::size_t>(begun_ % kMost)];
@@ -130,6 +138,11 @@ class ArnoldiColumns {
   /// The oldest column that waits, with its coefficients, h_0 … h_j, in the first of `h`, which has
   /// room for twice as many.
   ArnoldiStep take(std::span<Wide> h) {
+    const double beta = take_norm(h);
+    return arnoldi_step_of<T>(beta, h.first(static_cast<std::size_t>(taken_)));
+  }
+  /// Likewise; what is returned is ‖w‖ alone.
+  double take_norm(std::span<Wide> h) {
     const auto count = static_cast<std::size_t>(taken_ + 1);
     const auto both = h.first(2 * count);
     ArnoldiRecurrence done;
@@ -146,8 +159,7 @@ class ArnoldiColumns {
       space_.read(slots_.first(2 * count), both);
     }
     ++taken_;
-    const double beta = subtracted(done, both);
-    return arnoldi_step_of<T>(beta, h.first(count));
+    return subtracted(done, both);
   }
 
  private:
@@ -160,6 +172,7 @@ class ArnoldiColumns {
   S& space_;
   typename S::Slots slots_;
   decltype(std::declval<S&>().keep(ArnoldiRecurrence{})) kept_;
+  bool twice_;
   Index begun_ = 0, taken_ = 0;
   std::array<Waiting, static_cast<std::size_t>(kMost)> waiting_;
 };
