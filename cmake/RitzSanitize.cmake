@@ -9,7 +9,7 @@ if(RITZ_SANITIZE)
   if(RITZ_SANITIZE MATCHES "undefined")
     # The checks of every access, which take as long to compile as all others: a null pointer ends
     # the program anyway, and x86 loads what is not aligned.
-    add_compile_options(-fno-sanitize=null,alignment,object-size,vptr)
+    add_compile_options(-fno-sanitize=null,alignment,object-size,pointer-overflow,vptr)
   endif()
   add_link_options(-fsanitize=${RITZ_SANITIZE})
 endif()
