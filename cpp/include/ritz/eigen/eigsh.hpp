@@ -50,7 +50,7 @@ class EigshRun {
         basis_((ws.prepare(space, problem.size(), m_, block_, problem.deflate.cols,
                            problem.weighted()),
                 space),
-               ws, problem, m_, block_, opt.seed, monitor.check_every > Looks<S>::kLag),
+               ws, problem, m_, block_, opt.seed, Looks<S>::lags(monitor)),
         ritz_(ws, basis_.projected, opt.which, opt.interior, problem.sigma) {}
 
   EigshOutcome run(const EigshResults<T>& results) {

@@ -262,9 +262,7 @@ class LanczosBasis {
     if (!weighted_ && count == 0) {
       norm2 = space.read(space.norm2(w));
     } else if (!weighted_) {
-      space.project(V, w, h);
-      space.subtract_project(V, h, w, g);
-      norm2 = space.read(space.subtract_norm2(V, g, w));
+      norm2 = space.read(project_away_twice(space, V, w, ws_.slots));
     } else {
       if (count > 0) {
         space.project(MV, w, h);

@@ -48,6 +48,18 @@ void project_away(S& space, BlockView<const typename S::Value> V, VectorView<typ
   space.advance(kept, Recurrence::kSecond, norm2);
 }
 
+/// w = w − V Vᴴw, twice in any case; returns ‖w‖². Slots as above. Traffic: (3 V.cols + 5) n; no
+/// reads.
+template <Space S>
+auto project_away_twice(S& space, BlockView<const typename S::Value> V,
+                        VectorView<typename S::Value> w, typename S::Slots slots) {
+  const auto count = static_cast<std::size_t>(V.cols);
+  const auto h = slots.first(count), g = slots.subspan(count, count);
+  space.project(V, w, h);
+  space.subtract_project(V, h, w, g);
+  return space.subtract_norm2(V, g, w);
+}
+
 /// `project_away`, then ‖w‖; the first V.cols of `coefficients`, which has room for twice as many,
 /// become what was subtracted, on the host. One read.
 template <Space S>
@@ -114,11 +126,7 @@ class ArnoldiColumns {
   /// becomes a unit vector, or zero.
   void begin(BlockView<const T> basis, VectorView<T> w) {
     if (twice_) {
-      const auto count = static_cast<std::size_t>(basis.cols);
-      const auto h = slots_.first(count), g = slots_.subspan(count, count);
-      space_.project(basis, w, h);
-      space_.subtract_project(basis, h, w, g);
-      space_.advance(kept_, ArnoldiRecurrence::kBoth, space_.subtract_norm2(basis, g, w));
+      space_.advance(kept_, ArnoldiRecurrence::kBoth, project_away_twice(space_, basis, w, slots_));
     } else {
       project_away(space_, basis, w, slots_, kept_);
     }

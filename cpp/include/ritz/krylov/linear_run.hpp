@@ -147,7 +147,7 @@ class LinearRun : public Run<S, Op, P> {
 
   /// Whether products are cheap enough to make some more than needed, so that none waits for a
   /// look.
-  bool lags() const { return monitor_.check_every > Looks<S>::kLag; }
+  bool lags() const { return Looks<S>::lags(monitor_); }
   /// Whether another iteration may be begun while so many have yet to end.
   bool has_room(Index waiting) const {
     return waiting == 0 ||

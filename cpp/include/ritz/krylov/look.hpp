@@ -31,6 +31,9 @@ class Looks {
   // Two iterations are work enough for the time that a host needs to look and to go on.
   static constexpr Index kLag = 2;
 
+  /// Whether there are iterations enough between two looks.
+  static bool lags(const Monitor& monitor) { return monitor.check_every > kLag; }
+
   /// Forgets what was asked.
   void forget() { question_ = {}; }
 
@@ -87,7 +90,7 @@ class Looks {
   Turn turn(Index k, bool now, const Monitor& monitor, Ask ask) {
     const bool due = monitor.template due<S>(k - 1);
     if constexpr (requires { static_cast<bool>(question_); }) {
-      const bool lags = !now && !monitor.observer && monitor.check_every > kLag;
+      const bool lags = !now && !monitor.observer && Looks::lags(monitor);
       if (question_ && lags) return k == asked_ + kLag ? Turn::answer : Turn::none;
       if (lags && due) {
         question_ = ask();
