@@ -1,11 +1,13 @@
 #include "ritz/core/checkpoint.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <system_error>
+#include <vector>
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <unistd.h>
@@ -63,6 +65,22 @@ std::uint64_t read_number(std::FILE* f) {
   return read(f, &number, sizeof number) ? number : ~std::uint64_t{0};
 }
 
+char* at(const Checkpoint::Part& part, std::size_t offset) {
+  return static_cast<char*>(part.data) + offset;
+}
+
+/// f(data, offset, bytes) for the whole of a part, at once where the host has it, else by way of a
+/// buffer of the host.
+template <class F>
+void pieces(const Checkpoint::Part& part, const F& f) {
+  if (!part.memory) return f(part.data, std::size_t{0}, part.bytes);
+  constexpr std::size_t kPiece = std::size_t{16} << 20;
+  std::vector<char> buffer(std::min(part.bytes, kPiece));
+  for (std::size_t offset = 0; offset < part.bytes; offset += kPiece) {
+    f(static_cast<void*>(buffer.data()), offset, std::min(part.bytes - offset, kPiece));
+  }
+}
+
 }  // namespace
 
 void Checkpoint::save(const std::string& identity, std::span<const Part> parts) {
@@ -78,8 +96,11 @@ void Checkpoint::save(const std::string& identity, std::span<const Part> parts) 
     Checksum sum;
     for (const Part& part : parts) {
       write(f.get(), part.bytes, fresh);
-      write(f.get(), part.data, part.bytes, fresh);
-      sum.add(part.data, part.bytes);
+      pieces(part, [&](void* data, std::size_t offset, std::size_t bytes) {
+        if (part.memory) part.memory->download(at(part, offset), data, bytes);
+        write(f.get(), data, bytes, fresh);
+        sum.add(data, bytes);
+      });
     }
     write(f.get(), sum.value(), fresh);
     if (std::fflush(f.get()) != 0) fail("cannot write", fresh);
@@ -114,8 +135,14 @@ bool Checkpoint::load(const std::string& identity, std::span<const Part> parts) 
   Checksum sum;
   bool whole = true;
   for (const Part& part : parts) {
-    whole = whole && read_number(f.get()) == part.bytes && read(f.get(), part.data, part.bytes);
-    if (whole) sum.add(part.data, part.bytes);
+    whole = whole && read_number(f.get()) == part.bytes;
+    if (!whole) break;
+    pieces(part, [&](void* data, std::size_t offset, std::size_t bytes) {
+      whole = whole && read(f.get(), data, bytes);
+      if (!whole) return;
+      sum.add(data, bytes);
+      if (part.memory) part.memory->upload(at(part, offset), data, bytes);
+    });
   }
   if (!whole || read_number(f.get()) != sum.value() || std::fgetc(f.get()) != EOF) {
     throw InvalidArgument("checkpoint: " + path_ + " is damaged; remove it to begin anew");

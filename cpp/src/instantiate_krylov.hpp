@@ -20,10 +20,4 @@ std::unique_ptr<AbstractStepper<typename S::Value>> begin(
   return std::visit(make, request);
 }
 
-template <Field T>
-void run_columns(HostSpace<T>& space, std::span<AbstractStepper<T>* const> runs,
-                 const OperatorRef<T>& A, const OptionalOperator<T>& M, bool batched) {
-  ritz::run_columns(space, runs, A, M, batched);
-}
-
 }  // namespace ritz::compiled

@@ -7,7 +7,5 @@ using T = double;
 template std::unique_ptr<AbstractStepper<T>> begin<HostSpace<T>>(
     HostSpace<T>&, const OperatorRef<T>&, const OptionalOperator<T>&, VectorView<const T>,
     VectorView<T>, const RequestOf<HostSpace<T>, KrylovMethods>::Type&, const Monitor&);
-template void run_columns<T>(HostSpace<T>&, std::span<AbstractStepper<T>* const>,
-                             const OperatorRef<T>&, const OptionalOperator<T>&, bool);
 
 }  // namespace ritz::compiled

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ritz import _core
+from ritz import _arrays, _core
+from ritz._core import DeviceArray
+from ritz._run import setting
+from ritz.frameworks import Framework
 from ritz.frameworks.cuda import CudaArrays, framework_on_device, on_device
 from ritz.operators import LinearOperator, working_dtype
 
-__all__ = ["DeviceProblem", "device_setting", "on_device"]
+__all__ = ["DeviceProblem", "columns_on_device", "device_setting", "on_device", "place"]
 
 _CORES = {"float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16"}
 
@@ -39,6 +42,29 @@ def device_setting(
     if (allocator := framework.allocator(device, stream)) is not None:
         core.use_allocator(*allocator)
     return framework, core, given, tuple(shape)
+
+
+def place(
+    A: LinearOperator, like: Any, others: Sequence[LinearOperator | None] = (), name: str = "like"
+) -> tuple[Framework, Any, np.dtype[Any]]:
+    """Return the framework, the compiled methods and the element type of a run like an example."""
+    if like is not None and on_device(like):
+        framework, core, dtype, _ = device_setting(like, name, [A, *others])
+        return framework, core, dtype
+    host, dtype = setting(A, like)
+    return host, _arrays.core(dtype), dtype
+
+
+def columns_on_device(
+    framework: CudaArrays, core: Any, given: Any, name: str, n: int
+) -> DeviceArray:
+    """Return vectors (n,) or (n, k) on a device as the core takes them, as rows."""
+    if not on_device(given):
+        raise TypeError(f"{name} is in host memory, but the run is on a device: move it there")
+    rows: DeviceArray = core.take(framework.rows(given, name), name)
+    if rows.ndim not in (1, 2) or rows.shape[-1] != n:
+        raise ValueError(f"{name} has shape {tuple(given.shape)}; it needs ({n},) or ({n}, k)")
+    return rows
 
 
 class DeviceProblem:
@@ -71,9 +97,14 @@ class DeviceProblem:
             raise ValueError(f"{name} has {array.size} elements; the solution has {size}")
         return array
 
+    @staticmethod
+    def column(X: DeviceArray, j: int) -> DeviceArray:
+        """Return a vector of a block that the compiled core made."""
+        return X.row(j)
+
     def vector(self, x: Any) -> Any:
         """Return a vector like x as the kind of array that b is."""
-        return self.framework.from_device(x)
+        return self.framework.from_run(x)
 
     def solution(self, x: Any) -> Any:
         """Return x as the kind of array that b is, or `out`."""

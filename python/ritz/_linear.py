@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
-from ritz._device import DeviceProblem, on_device
+from ritz._core import DeviceArray
+from ritz._device import DeviceProblem, columns_on_device, device_setting, on_device
 from ritz._nodes import Binding
 from ritz._run import Callbacks, LinearProblem, Watch
 from ritz.frameworks import Framework
@@ -193,7 +194,7 @@ def run(
         A, compiled = _for_blocks(A, compiled)
     device = on_device(b)
     if device:
-        _require_host(columns, given)
+        _require_host(given)
     if given["batched"] or columns:
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
     problem: LinearProblem | DeviceProblem = (DeviceProblem if device else LinearProblem)(
@@ -201,7 +202,7 @@ def run(
     )
     watch = watch_of(method, problem.framework, given, problem.tree)
     with (
-        lent(given["workspace"], method, problem.dtype) as memory,
+        lent(given["workspace"], method, problem.dtype, problem.core) as memory,
         Binding(problem.dtype, problem.framework, problem.core) as bound,
         _wide_problem(A, problem, given["x_dtype"], given["out"]) as wide,
         watch.running() as ending,
@@ -225,15 +226,12 @@ def run(
     return result
 
 
-def _require_host(columns: bool, given: Common) -> None:
+def _require_host(given: Common) -> None:
     """Raise TypeError for what is not done on a device."""
     if given["batched"]:
         raise TypeError("batched=True is for host memory: cg_batch solves batches on a device")
-    if columns:
-        raise TypeError("b has several columns in device memory: solve them one by one")
-    for name in ("workspace", "x_dtype"):
-        if given[name] is not None:
-            raise TypeError(f"{name} is for vectors in host memory, but b is on a device")
+    if given["x_dtype"] is not None:
+        raise TypeError("x_dtype is for vectors in host memory, but b is on a device")
 
 
 def _for_blocks(
@@ -369,50 +367,100 @@ def _run_columns(
         if given[name] is not None:
             raise ValueError(f"{name} is for one right-hand side; b has shape {np.shape(b)}")
     batched = given["batched"]
-    m, n = A.shape
-    B, framework = _arrays.array(b, "b")
-    B = B.T if batched else B
-    if B.shape[0] != m:
-        raise ValueError(f"b has shape {np.shape(b)}; A has shape {A.shape}")
-    dtype = working_dtype([A, M], [B.dtype])
-    k = B.shape[1]
-    start = None
-    if x0 is not None:
-        X0, _ = _arrays.array(x0, "x0")
-        X0 = X0.T if batched else X0
-        if X0.shape != (n, k):
-            raise ValueError(f"x0 has shape {np.shape(x0)}; the solution has {(n, k)}")
-        start = np.asfortranarray(_arrays.cast(X0, dtype, "x0"))
+    problem = (_DeviceColumns if on_device(b) else _HostColumns)(A, b, x0, M, batched)
+    k = problem.count
+    framework = problem.framework
     watch = watch_of(method, framework, given)
     monitors = [watch.column(j) for j in range(k)]
-    with Binding(dtype, framework) as bound, watch.running() as ending:
-        problem = (
+    with (
+        Binding(problem.dtype, framework, problem.core) as bound,
+        watch.running() as ending,
+    ):
+        asked = (
             method,
             bound(A),
             None if M is None else bound(M),
-            np.asfortranarray(_arrays.cast(B, dtype, "b")),
-            start,
+            problem.b,
+            problem.x0,
             compiled,
         )
         if given["block"]:
-            X, outcomes = bound.core.solve_block(*problem, watch.monitor)
+            X, outcomes = problem.core.solve_block(*asked, watch.monitor)
             monitors = [watch.monitor] * k
         else:
-            X, outcomes = bound.core.solve_columns(*problem, monitors, batched)
-        x = framework.from_numpy(np.ascontiguousarray(X.T) if batched else X)
+            X, outcomes = problem.core.solve_columns(*asked, monitors, batched)
+        x, each = problem.solution(X)
         columns = tuple(
             result_of(
                 kind,
-                x[j] if batched else x[:, j],
+                each(j),
                 method,
                 outcome,
-                framework.from_numpy,
+                framework.from_run,
                 monitor.history if given["history"] else None,
             )
             for j, (outcome, monitor) in enumerate(zip(outcomes, monitors, strict=True))
         )
         ending.result = result = _together(kind, x, method, columns, given["block"])
     return result
+
+
+class _HostColumns:
+    """Several right-hand sides in host memory: those of a block, or of a batch, which are rows."""
+
+    def __init__(
+        self, A: LinearOperator, b: Any, x0: Any, M: LinearOperator | None, batched: bool
+    ) -> None:
+        m, n = A.shape
+        B, self.framework = _arrays.array(b, "b")
+        B = B.T if batched else B
+        if B.shape[0] != m:
+            raise ValueError(f"b has shape {np.shape(b)}; A has shape {A.shape}")
+        self.dtype = working_dtype([A, M], [B.dtype])
+        self.core = _arrays.core(self.dtype)
+        self.count = B.shape[1]
+        self.b = np.asfortranarray(_arrays.cast(B, self.dtype, "b"))
+        self.x0 = None
+        if x0 is not None:
+            X0, _ = _arrays.array(x0, "x0")
+            X0 = X0.T if batched else X0
+            if X0.shape != (n, self.count):
+                raise ValueError(f"x0 has shape {np.shape(x0)}; the solution has {(n, self.count)}")
+            self.x0 = np.asfortranarray(_arrays.cast(X0, self.dtype, "x0"))
+        self._batched = batched
+
+    def solution(self, X: npt.NDArray[Any]) -> tuple[Any, Callable[[int], Any]]:
+        """Return X as b came, and what returns one of its vectors."""
+        if self._batched:
+            rows = self.framework.from_numpy(np.ascontiguousarray(X.T))
+            return rows, lambda j: rows[j]
+        x = self.framework.from_numpy(X)
+        return x, lambda j: x[:, j]
+
+
+class _DeviceColumns:
+    """Several right-hand sides on a device."""
+
+    def __init__(
+        self, A: LinearOperator, b: Any, x0: Any, M: LinearOperator | None, batched: bool
+    ) -> None:
+        m, n = A.shape
+        self.framework, self.core, self.dtype, shape = device_setting(b, "b", [A, M])
+        if shape[0] != m:
+            raise ValueError(f"b has shape {shape}; A has shape {A.shape}")
+        self.count = shape[1]
+        self.b = columns_on_device(self.framework, self.core, b, "b", m)
+        self.x0 = None
+        if x0 is not None:
+            self.x0 = columns_on_device(self.framework, self.core, x0, "x0", n)
+            if self.x0.shape != (self.count, n):
+                raise ValueError(
+                    f"x0 has shape {tuple(x0.shape)}; the solution has {(n, self.count)}"
+                )
+
+    def solution(self, X: DeviceArray) -> tuple[Any, Callable[[int], Any]]:
+        """Return X as columns, and what returns one of them."""
+        return self.framework.from_columns(X), lambda j: self.framework.from_run(X.row(j))
 
 
 def worst_of(columns: tuple[R, ...], what: str, one: str) -> tuple[R, str]:

@@ -162,6 +162,11 @@ class LinearProblem:
         """The compiled methods for this element type."""
         return _arrays.core(self.dtype)
 
+    @staticmethod
+    def column(X: npt.NDArray[Any], j: int) -> npt.NDArray[Any]:
+        """Return a vector of a block that the compiled core made."""
+        return np.ascontiguousarray(X[:, j])
+
     def vector(self, x: npt.NDArray[Any]) -> Any:
         """Return a vector like x as the kind of array or tree that b is."""
         return self.framework.from_numpy(x) if self.tree is None else self.tree.unflatten(x)

@@ -290,7 +290,7 @@ class _OnDevice(_Batch):
         x, account = _arrays.core(self.dtype).cg_batch_on_device(
             A, self._b, self.shape[0], self._x0, self._m, options, monitor
         )
-        return self.framework.from_device(x), account
+        return self.framework.from_run(x), account
 
 
 class _Rows:

@@ -52,8 +52,9 @@ def asarray(values: npt.ArrayLike, *, device: int = 0, stream: int = 0) -> Devic
     Parameters
     ----------
     values : array_like
-        A vector, or an array of more dimensions. Of float32, float64,
-        complex64 or complex128; integers become float64.
+        A vector, or an array of more dimensions; a matrix in Fortran order stays in it, as several
+        right-hand sides should be. Of float32, float64, complex64 or complex128; integers become
+        float64.
     device : int
         The number of the device.
     stream : int
@@ -73,6 +74,8 @@ def asarray(values: npt.ArrayLike, *, device: int = 0, stream: int = 0) -> Devic
         If it has no room.
     """
     host = np.asarray(values)
+    if host.ndim == 2 and host.flags.f_contiguous and not host.flags.c_contiguous:
+        return asarray(host.T, device=device, stream=stream).T
     host = np.ascontiguousarray(host, _arrays.element_type(host.dtype, "values"))
     if host.ndim == 0:
         raise ValueError(f"values is a number, {host}; pass an array")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ritz import _arrays, _core
+from ritz._device import device_setting, on_device
 
 __all__ = ["Workspace"]
 
@@ -36,6 +37,9 @@ class Workspace:
         (outputs, parameters). A larger problem makes it grow, a smaller one uses a part of it.
     dtype : dtype
         The element type of the runs.
+    like : array, optional
+        An example of their vectors: in device memory, the workspace is there as well, for runs on
+        the same stream, and its dtype is the array's.
     k, ncv : int, optional
         Of `eigsh`, `eigs` and `svds`: results (by default 6) and basis vectors (by default as many
         as they take); k also of `gcrodr`: vectors kept (by default 20).
@@ -52,6 +56,7 @@ class Workspace:
         method: str,
         *shape: Any,
         dtype: Any = np.float64,
+        like: Any = None,
         k: int | None = None,
         ncv: int | None = None,
         **options: Any,
@@ -69,11 +74,17 @@ class Workspace:
         m, n = _arrays.shape_pair(shape)
         self.method = method
         self.shape = (m, n)
-        self.dtype = _arrays.element_type(dtype, "dtype")
+        core: Any
+        if like is not None and on_device(like):
+            _, core, self.dtype, _ = device_setting(like, "like", [])
+        else:
+            given = dtype if like is None else _arrays.array(like, "like")[0].dtype
+            self.dtype = _arrays.element_type(given, "dtype")
+            core = _arrays.core(self.dtype)
+        self._place = _place(core)
         pairs = 6 if k is None else _arrays.integer(k, "k")
         by_default = _BASIS[method](pairs) if method in _BASIS else 0
         basis = by_default if ncv is None else _arrays.integer(ncv, "ncv")
-        core = _arrays.core(self.dtype)
         if method in linear:
             from ritz._linear import compiled_options
 
@@ -99,8 +110,15 @@ def _core_name(method: str) -> str:
     return "levenberg_marquardt" if method in ("least_squares", "minimize") else method
 
 
+def _place(core: Any) -> Any:
+    """Return the device and the stream that compiled methods work on; None is the host."""
+    return getattr(core, "key", (None,) * 3)[1:]
+
+
 @contextmanager
-def lent(workspace: Workspace | None, method: str, dtype: np.dtype[Any]) -> Iterator[Any]:
+def lent(
+    workspace: Workspace | None, method: str, dtype: np.dtype[Any], core: Any = None
+) -> Iterator[Any]:
     """Hand the compiled workspace to one run; None gives the run one of its own."""
     if workspace is None:
         yield None
@@ -116,6 +134,11 @@ def lent(workspace: Workspace | None, method: str, dtype: np.dtype[Any]) -> Iter
         raise TypeError(
             f"workspace holds {workspace.dtype}, but this run works in {dtype}; make one with "
             f"dtype=numpy.{dtype}"
+        )
+    if workspace._place != _place(core):
+        raise ValueError(
+            "workspace was made for another memory or another stream than this run's; make one "
+            f"with ritz.Workspace({method!r}, ..., like=b)"
         )
     if not workspace._busy.acquire(blocking=False):
         raise ValueError("workspace is in use by another run; make one for each run at a time")

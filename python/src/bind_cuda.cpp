@@ -1,15 +1,11 @@
 // The linear solvers over vectors in device memory, and the operators that they are given.
-#include "bind_eigsh.hpp"
 #include "bind_linear.hpp"
 #include "bind_methods.hpp"
-#include "device_array.hpp"
-#include "monitor.hpp"
-#include "operators.hpp"
+#include "device_core.hpp"
 #include "options.hpp"
 #include "ritz/compiled/linear.hpp"
 #include "ritz/op/device_csr.hpp"
 #include "ritz/op/recorded.hpp"
-#include "workspace.hpp"
 
 namespace ritz::python {
 
@@ -47,19 +43,40 @@ class DeviceClosure {
       return;
     }
     const py::object result = call(py::make_tuple(in));
-    if (result.is_none() || !py::isinstance(result, type_)) {
-      adapter_.attr("reject")(result, what_, y.size, dtype_name<T>());
-    }
-    adapter_.attr("check_result")(result, what_);
-    const DeviceArray a =
-        take_array(result, what_ + "'s result", space_.queue().shared_from_this());
-    if (a.size != y.size || a.type != type_string<T>()) {
-      adapter_.attr("reject")(result, what_, y.size, dtype_name<T>());
-    }
+    check(result, y.size);
+    const DeviceArray a = taken(result, result, y.size);
     space_.copy(VectorView<const T>(view_of<T>(a)), y);
-    if (space_.queue().recording()) space_.queue().keep(keep(result));
-    // The result's memory is its framework's again as soon as this returns.
-    space_.queue().flush();
+    hold(result);
+  }
+
+  /// Y = f(X) on arrays (n, k), whose columns lie one after the other.
+  void operator()(BlockView<const T> X, BlockView<T> Y) const {
+    const py::gil_scoped_acquire gil;
+    device::DeviceQueue& queue = space_.queue();
+    DeviceArray in{const_cast<T*>(X.data),   X.rows * X.cols, type_string<T>(),
+                   queue.shared_from_this(), nullptr,         {X.cols, X.rows}};
+    if (X.ld != X.rows && X.cols > 1) {
+      DeviceArray close = new_array<T>(in.queue, in.size);
+      const BlockView<T> to{static_cast<T*>(close.data), X.rows, X.cols, X.rows};
+      for (Index j = 0; j < X.cols; ++j) space_.copy(X.column(j), to.column(j));
+      in.data = close.data;
+      in.owner = std::move(close.owner);
+    }
+    py::object rows = py::cast(std::move(in));
+    if (!wrap_.is_none()) rows = wrap_(rows);
+    const py::object columns = rows.attr("T");
+    queue.flush();
+    const py::object result = call(py::make_tuple(columns));
+    check(result, Y.rows * Y.cols);
+    const DeviceArray a =
+        taken(adapter_.attr("rows")(result, what_ + "'s result"), result, Y.rows * Y.cols);
+    if (a.dimensions() != std::vector{Y.cols, Y.rows}) {
+      throw py::value_error(what_ + " returned an array of another shape than (" +
+                            std::to_string(Y.rows) + ", " + std::to_string(Y.cols) + ")");
+    }
+    const BlockView<const T> from{static_cast<const T*>(a.data), Y.rows, Y.cols, Y.rows};
+    for (Index j = 0; j < Y.cols; ++j) space_.copy(from.column(j), Y.column(j));
+    hold(py::make_tuple(columns, result, py::cast(a)));
   }
 
  private:
@@ -68,6 +85,25 @@ class DeviceClosure {
     Index size = 0;
     py::object array;
   };
+
+  void check(const py::object& result, Index size) const {
+    if (result.is_none() || !py::isinstance(result, type_)) {
+      adapter_.attr("reject")(result, what_, size, dtype_name<T>());
+    }
+    adapter_.attr("check_result")(result, what_);
+  }
+  DeviceArray taken(const py::object& array, const py::object& result, Index size) const {
+    DeviceArray a = take_array(array, what_ + "'s result", space_.queue().shared_from_this());
+    if (a.size != size || a.type != type_string<T>()) {
+      adapter_.attr("reject")(result, what_, size, dtype_name<T>());
+    }
+    return a;
+  }
+  /// The memory of these is its framework's again as soon as the call returns.
+  void hold(const py::object& arrays) const {
+    if (space_.queue().recording()) space_.queue().keep(keep(arrays));
+    space_.queue().flush();
+  }
 
   py::object call(const py::tuple& arrays) const {
     device::DeviceQueue& queue = space_.queue();
@@ -100,241 +136,275 @@ template <Field T>
 class DeviceClosureOperator {
  public:
   using Call = std::shared_ptr<DeviceClosure<T>>;
-  DeviceClosureOperator(Index rows, Index cols, Call matvec, Call rmatvec, bool fills)
+  DeviceClosureOperator(Index rows, Index cols, Call matvec, Call rmatvec, Call matmat,
+                        Call rmatmat, bool fills)
       : rows_(rows),
         cols_(cols),
         matvec_(std::move(matvec)),
         rmatvec_(std::move(rmatvec)),
+        matmat_(std::move(matmat)),
+        rmatmat_(std::move(rmatmat)),
         fills_(fills) {}
 
   Index rows() const { return rows_; }
   Index cols() const { return cols_; }
-  bool has_adjoint() const { return static_cast<bool>(*rmatvec_); }
-  void apply(VectorView<const T> x, VectorView<T> y) const { (*matvec_)(x, y, fills_); }
-  void apply_adjoint(VectorView<const T> x, VectorView<T> y) const { (*rmatvec_)(x, y, fills_); }
+  bool has_adjoint() const { return *rmatvec_ || *rmatmat_; }
+  void apply(VectorView<const T> x, VectorView<T> y) const { call(*matvec_, *matmat_, x, y); }
+  void apply_adjoint(VectorView<const T> x, VectorView<T> y) const {
+    call(*rmatvec_, *rmatmat_, x, y);
+  }
+  void apply_block(BlockView<const T> X, BlockView<T> Y) const {
+    call_block(*matvec_, *matmat_, X, Y);
+  }
+  void apply_adjoint_block(BlockView<const T> X, BlockView<T> Y) const {
+    call_block(*rmatvec_, *rmatmat_, X, Y);
+  }
 
  private:
+  using One = DeviceClosure<T>;
+  void call(const One& single, const One& block, VectorView<const T> x, VectorView<T> y) const {
+    single ? single(x, y, fills_) : block(as_block(x), as_block(y));
+  }
+  void call_block(const One& single, const One& block, BlockView<const T> X, BlockView<T> Y) const {
+    if (block) return block(X, Y);
+    for (Index j = 0; j < X.cols; ++j) single(X.column(j), Y.column(j), fills_);
+  }
+
   Index rows_, cols_;
-  Call matvec_, rmatvec_;
+  Call matvec_, rmatvec_, matmat_, rmatmat_;
   bool fills_;
 };
 
-/// Not the host's Node, so that the two cannot mix.
+/// Products that Python functions make; what they are called with are arrays of the `adapter`'s
+/// framework.
 template <Field T>
-using DeviceNode = Node<T, CudaSpace<T>>;
-
-template <Field T>
-DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, Index n) {
-  return python::new_array(queue, type_string<T>(), sizeof(T), n);
+DeviceNode<T> closure(DeviceCore<T>& core, Index rows, Index cols, py::object matvec,
+                      py::object rmatvec, py::object matmat, py::object rmatmat, bool fills,
+                      const py::object& adapter, const std::string& name) {
+  const auto call = [&](py::object f, const char* what) {
+    return std::make_shared<DeviceClosure<T>>(std::move(f), adapter, core.space(), name + what);
+  };
+  return {AnyOperator<T>(DeviceClosureOperator<T>(
+              rows, cols, call(std::move(matvec), "matvec"), call(std::move(rmatvec), "rmatvec"),
+              call(std::move(matmat), "matmat"), call(std::move(rmatmat), "rmatmat"), fills)),
+          true, core.space()};
 }
 
-/// Watches a run whose vectors the host does not see.
-struct DeviceObserver {
-  PythonMonitor* monitor;
+/// An operator whose products the device repeats without Python.
+template <Field T>
+DeviceNode<T> recorded(DeviceCore<T>& core, const DeviceNode<T>& a) {
+  return {AnyOperator<T>(Recorded<T, AnyOperator<T>>(core.space(), a.op)), false, core.space()};
+}
 
-  bool operator()(const Iteration& it) const {
-    if (monitor->history) monitor->residuals.push_back(it.residual);
-    const py::gil_scoped_acquire gil;
-    if (monitor->callback.is_none()) return false;
-    try {
-      return py::cast<bool>(py::bool_(monitor->callback(PythonIteration(it, py::none()))));
-    } catch (py::error_already_set& e) {
-      if (e.matches(PyExc_StopIteration)) return true;
-      throw;
-    }
+template <Field T>
+DeviceNode<T> identity(DeviceCore<T>& core, Index n) {
+  return {AnyOperator<T>(Identity<CudaSpace<T>>(core.space(), n)), false, core.space()};
+}
+
+template <Field T>
+DeviceNode<T> diagonal(DeviceCore<T>& core, const py::array_t<T, py::array::c_style>& d) {
+  DeviceArray a = new_array<T>(core.queue(), d.size());
+  core.queue()->upload(a.data, d.data(), static_cast<std::size_t>(d.nbytes()));
+  const VectorView<const T> view = view_of<T>(a);
+  return {AnyOperator<T>(Kept(Diagonal<CudaSpace<T>>(core.space(), view), a.owner)), false,
+          core.space()};
+}
+
+template <Field T, class I>
+DeviceNode<T> csr(DeviceCore<T>& core, Index rows, Index cols,
+                  const py::array_t<I, py::array::c_style>& indptr,
+                  const py::array_t<I, py::array::c_style>& indices,
+                  const py::array_t<T, py::array::c_style>& data) {
+  if (indptr.size() != rows + 1 || indices.size() < indptr.data()[rows] ||
+      data.size() < indptr.data()[rows]) {
+    throw py::value_error("indptr, indices and data do not form a compressed sparse matrix");
   }
+  const CompressedRows<T, I> host{rows, cols, indptr.data(), indices.data(), data.data()};
+  return {AnyOperator<T>(DeviceCsr<T>(core.space(), host)), false, core.space()};
+}
+
+template <Field T>
+DeviceNode<T> block(DeviceCore<T>& core, std::vector<Index> heights, std::vector<Index> widths,
+                    const std::vector<std::tuple<Index, Index, DeviceNode<T>>>& parts) {
+  return block_of<T, CudaSpace<T>>(core.space(), std::move(heights), std::move(widths), parts);
+}
+
+/// A and M of a linear problem.
+template <Field T>
+struct LinearOperators {
+  LinearOperators(const py::object& a, const py::object& m)
+      : A(a.cast<const DeviceNode<T>&>().op),
+        calls_python(a.cast<const DeviceNode<T>&>().calls_python) {
+    if (m.is_none()) return;
+    const auto& node = m.cast<const DeviceNode<T>&>();
+    held.emplace(node.op);
+    M = &*held;
+    calls_python |= node.calls_python;
+  }
+  LinearOperators(const LinearOperators&) = delete;
+
+  OperatorRef<T> A;
+  std::optional<OperatorRef<T>> held;
+  OptionalOperator<T> M;
+  bool calls_python;
 };
 
-/// The methods of one element type on one stream: in Python it stands where the host's submodule
-/// of that element type does.
 template <Field T>
-class DeviceCore {
- public:
-  using N = DeviceNode<T>;
+py::dict outcome_of(DeviceCore<T>& core, AbstractStepper<T>& run) {
+  py::dict outcome = as_dict(run.outcome());
+  run.more([&](const char* name, double value) { outcome[name] = value; });
+  if (const auto direction = run.direction(); direction.data != nullptr) {
+    auto [array, view] = core.vector(direction.size);
+    core.space().copy(direction, view);
+    core.queue()->flush();
+    outcome["direction"] = std::move(array);
+  }
+  return outcome;
+}
+
+template <Field T>
+py::tuple solve(DeviceCore<T>& core, const std::string& method, const py::object& a,
+                const py::object& m, const py::object& b, const py::object& x0,
+                const py::dict& options, PythonMonitor& monitor, const py::object& workspace,
+                const py::object& out, const py::object& wide) {
   using S = CudaSpace<T>;
-
-  DeviceCore(std::int32_t device, std::uintptr_t stream)
-      : queue_(device::DeviceQueue::of(device, reinterpret_cast<void*>(stream))) {
-    device::DeviceQueue::on_wait([] {
-      const py::gil_scoped_acquire gil;
-      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    });
+  if (!wide.is_none()) throw py::type_error("x_dtype is for vectors in host memory");
+  const LinearOperators<T> op(a, m);
+  S s = core.space();
+  const Index n = op.A.cols();
+  const py::object x = out.is_none() ? core.vector(n).array : out;
+  const VectorView<T> to = view_of<T>(x.cast<const DeviceArray&>());
+  if (!x0.is_none()) {
+    check_size("x0", core.given(x0).size, n);
+    s.copy(core.given(x0), to);
   }
-
-  S space() const { return S(queue_); }
-  const std::shared_ptr<device::DeviceQueue>& queue() const { return queue_; }
-
-  /// allocate(bytes) returns an address, or raises if there is no room; release(address).
-  void use_allocator(py::object allocate, py::object release) {
-    const auto call = [](py::object f) {
-      return std::static_pointer_cast<py::object>(keep(std::move(f)));
-    };
-    queue_->use_allocator(
-        [f = call(std::move(allocate))](std::size_t bytes) -> void* {
-          const py::gil_scoped_acquire gil;
-          try {
-            return reinterpret_cast<void*>((*f)(bytes).template cast<std::uintptr_t>());
-          } catch (py::error_already_set&) {
-            return nullptr;
-          }
-        },
-        [f = call(std::move(release))](void* memory) {
-          const py::gil_scoped_acquire gil;
-          try {
-            (*f)(reinterpret_cast<std::uintptr_t>(memory));
-          } catch (py::error_already_set& e) {
-            e.discard_as_unraisable("the release of device memory");
-          }
-        });
-  }
-
-  N closure(Index rows, Index cols, py::object matvec, py::object rmatvec, const py::object&,
-            const py::object&, bool fills, const py::object& adapter, const std::string& name) {
-    if (matvec.is_none()) {
-      throw py::type_error(name +
-                           "has no matvec: products with blocks alone are not called on a "
-                           "device yet");
+  AnyWorkspace memory = linear_workspace<S>(method, workspace);
+  const auto request = linear_method<S>(method).request(options, memory);
+  const VectorView<const T> from = core.given(b);
+  const auto run = core.watched(op.calls_python, n, monitor, [&](const Monitor& watch) {
+    auto steps = compiled::begin<S>(s, op.A, op.M, from, to, request, watch);
+    while (steps->next()) {
     }
-    const auto call = [&](py::object f, const char* what) {
-      return std::make_shared<DeviceClosure<T>>(std::move(f), adapter, space(), name + what);
-    };
-    return {AnyOperator<T>(DeviceClosureOperator<T>(rows, cols, call(std::move(matvec), "matvec"),
-                                                    call(std::move(rmatvec), "rmatvec"), fills)),
-            true, space()};
-  }
+    return steps;
+  });
+  return py::make_tuple(x, outcome_of(core, *run));
+}
 
-  /// An operator whose products the device repeats without Python.
-  N recorded(const N& a) {
-    return {AnyOperator<T>(Recorded<T, AnyOperator<T>>(space(), a.op)), false, space()};
+/// X's rows are x0's, or zero.
+template <Field T>
+void start_columns(DeviceCore<T>& core, const py::object& x0, BlockView<T> X) {
+  auto space = core.space();
+  const BlockView<const T> from = core.given_columns(x0);
+  for (Index j = 0; j < X.cols; ++j) {
+    from.data == nullptr ? space.fill(0.0, X.column(j)) : space.copy(from.column(j), X.column(j));
   }
+}
 
-  N diagonal(const py::array_t<T, py::array::c_style>& d) {
-    DeviceArray a = new_array<T>(queue_, d.size());
-    queue_->upload(a.data, d.data(), static_cast<std::size_t>(d.nbytes()));
-    const VectorView<const T> view = view_of<T>(a);
-    return {AnyOperator<T>(Kept(Diagonal<S>(space(), view), a.owner)), false, space()};
+/// One run a column; the columns of B and X0 are the rows of (k, m) and (k, n).
+template <Field T>
+py::tuple solve_columns(DeviceCore<T>& core, const std::string& method, const py::object& a,
+                        const py::object& m, const py::object& b, const py::object& x0,
+                        const py::dict& options, const std::vector<PythonMonitor*>& monitors,
+                        bool batched) {
+  using S = CudaSpace<T>;
+  struct Column {
+    S space;  // with a freeze of its own
+    AnyWorkspace memory;
+    DeviceObserver observer;
+    std::unique_ptr<AbstractStepper<T>> run;
+  };
+  const LinearOperators<T> op(a, m);
+  const BlockView<const T> B = core.given_columns(b);
+  auto [array, X] = core.block(op.A.cols(), B.cols);
+  start_columns(core, x0, X);
+  std::vector<Column> columns;
+  std::vector<AbstractStepper<T>*> runs;
+  columns.reserve(monitors.size());
+  for (Index j = 0; j < B.cols; ++j) {
+    PythonMonitor& monitor = *monitors[static_cast<std::size_t>(j)];
+    Column& c = columns.emplace_back(
+        Column{core.space(), linear_workspace<S>(method, py::none()), {&monitor}, nullptr});
+    c.run = compiled::begin<S>(c.space, op.A, op.M, B.column(j), X.column(j),
+                               linear_method<S>(method).request(options, c.memory),
+                               watch_of(monitor, c.observer, op.calls_python));
+    runs.push_back(c.run.get());
   }
+  S space = core.space();
+  core.without_gil([&] {
+    if (!runs.empty()) compiled::Columns<S>::run(space, runs, op.A, op.M, batched);
+  });
+  py::list outcomes;
+  for (const Column& c : columns) outcomes.append(outcome_of(core, *c.run));
+  return py::make_tuple(array, outcomes);
+}
 
-  template <class I>
-  N csr(Index rows, Index cols, const py::array_t<I, py::array::c_style>& indptr,
-        const py::array_t<I, py::array::c_style>& indices,
-        const py::array_t<T, py::array::c_style>& data) {
-    if (indptr.size() != rows + 1 || indices.size() < indptr.data()[rows] ||
-        data.size() < indptr.data()[rows]) {
-      throw py::value_error("indptr, indices and data do not form a compressed sparse matrix");
-    }
-    const CompressedRows<T, I> host{rows, cols, indptr.data(), indices.data(), data.data()};
-    return {AnyOperator<T>(DeviceCsr<T>(space(), host)), false, space()};
-  }
-
-  py::tuple solve(const std::string& method, const py::object& a, const py::object& m,
-                  const DeviceArray& b, const py::object& x0, const py::dict& options,
-                  PythonMonitor& monitor, const py::object& workspace, const py::object& out,
-                  const py::object& wide) {
-    if (!wide.is_none()) throw py::type_error("x_dtype is for vectors in host memory");
-    const auto& node = a.cast<const N&>();
-    bool calls_python = node.calls_python;
-    const OperatorRef<T> A(node.op);
-    std::optional<OperatorRef<T>> M;
-    if (!m.is_none()) {
-      M.emplace(m.cast<const N&>().op);
-      calls_python |= m.cast<const N&>().calls_python;
-    }
-    S s = space();
-    DeviceArray x = out.is_none() ? new_array<T>(queue_, node.op.cols()) : out.cast<DeviceArray>();
-    if (!x0.is_none()) {
-      const auto& from = x0.cast<const DeviceArray&>();
-      check_size("x0", from.size, x.size);
-      s.copy(VectorView<const T>(view_of<T>(from)), view_of<T>(x));
-    }
-    AnyWorkspace memory = workspace.is_none() ? linear_method<S>(method).workspace()
-                                              : workspace.cast<AnyWorkspace&>();
-    if (memory.method != method) {
-      throw py::value_error("workspace was made for " + memory.method + "; make one for " + method);
-    }
-    DeviceObserver observer{&monitor};
-    const Monitor watch = watched(observer, calls_python);
-    const auto run =
-        compiled::begin<S>(s, A, M ? &*M : nullptr, VectorView<const T>(view_of<T>(b)),
-                           view_of<T>(x), linear_method<S>(method).request(options, memory), watch);
-    {
-      const py::gil_scoped_release release;
-      while (run->next()) {
-      }
-      queue_->flush();
-    }
-    py::dict outcome = as_dict(run->outcome());
-    run->more([&](const char* name, double value) { outcome[name] = value; });
-    if (const auto direction = run->direction(); direction.data != nullptr) {
-      DeviceArray d = new_array<T>(queue_, direction.size);
-      s.copy(direction, view_of<T>(d));
-      queue_->flush();
-      outcome["direction"] = std::move(d);
-    }
-    return py::make_tuple(std::move(x), outcome);
-  }
-
-  /// V comes back as its transpose: an array in C order of k vectors.
-  py::tuple eigsh(const N& a, const py::object& mass, const py::object& mass_inverse,
-                  const py::object& solve, double sigma, const py::dict& options, int which,
-                  std::uint64_t seed, const DeviceArray& v0, const DeviceArray& deflate,
-                  PythonMonitor& monitor) {
-    const Index n = a.op.cols(), k = read_options<EigshOptions>(options).k;
-    DeviceArray V = new_array<T>(queue_, n * k);
-    V.shape = {k, n};
-    const auto columns = [n](const DeviceArray& given) {
-      return BlockView<const T>{static_cast<const T*>(given.data), n, given.size / n, n};
-    };
-    S s = space();
-    EigshWorkspace<S> ws;
-    DeviceObserver observer{&monitor};
-    const py::tuple result =
-        run_eigsh(s, a, {{mass, mass_inverse, solve}, sigma, options, which, seed}, columns(v0),
-                  columns(deflate), {static_cast<T*>(V.data), n, k, n}, py::cast(V), ws, {},
-                  [&](bool calls_python, const auto& run) {
-                    const py::gil_scoped_release release;
-                    return run(watched(observer, calls_python));
-                  });
-    queue_->flush();
-    return result;
-  }
-
-  DeviceArray apply(const N& a, const DeviceArray& x, bool adjoint) const {
-    DeviceArray y = new_array<T>(queue_, adjoint ? a.op.cols() : a.op.rows());
-    check_size("x", x.size, adjoint ? a.op.rows() : a.op.cols());
-    const VectorView<const T> in = view_of<T>(x);
-    adjoint ? a.op.apply_adjoint(in, view_of<T>(y)) : a.op.apply(in, view_of<T>(y));
-    queue_->flush();
-    return y;
-  }
-
- private:
-  static Monitor watched(const DeviceObserver& observer, bool calls_python) {
-    const PythonMonitor& monitor = *observer.monitor;
-    Monitor watch;
-    if (monitor.history || !monitor.callback.is_none()) watch.observer = observer;
-    watch.timeout = monitor.timeout;
-    watch.max_products = monitor.max_products;
-    // A product in Python costs more than reading a number; kernels alone want to run ahead.
-    watch.check_every = calls_python ? 1 : 10;
-    return watch;
-  }
-
-  std::shared_ptr<device::DeviceQueue> queue_;
-};
+/// One Krylov space for all columns.
+template <Field T>
+py::tuple solve_block(DeviceCore<T>& core, const std::string& method, const py::object& a,
+                      const py::object& m, const py::object& b, const py::object& x0,
+                      const py::dict& options, PythonMonitor& monitor) {
+  const LinearOperators<T> op(a, m);
+  const BlockView<const T> B = core.given_columns(b);
+  auto [array, X] = core.block(op.A.cols(), B.cols);
+  start_columns(core, x0, X);
+  const BlockGmresOptions opt = block_options(options);
+  std::vector<Outcome> outcomes(static_cast<std::size_t>(B.cols));
+  auto space = core.space();
+  core.watched(op.calls_python, X.rows, monitor, [&](const Monitor& watch) {
+    compiled::Columns<CudaSpace<T>>::block_solve(block_method(method), space, op.A, op.M, B, X, opt,
+                                                 watch, outcomes);
+    return true;
+  });
+  py::list described;
+  for (const Outcome& outcome : outcomes) described.append(as_dict(outcome));
+  return py::make_tuple(array, described);
+}
 
 template <Field T>
-void bind_core(py::module_& m, const char* name) {
+py::object apply(DeviceCore<T>& core, const DeviceNode<T>& a, const py::object& x) {
+  check_size("x", core.given(x).size, a.op.cols());
+  auto [y, to] = core.vector(a.op.rows());
+  a.op.apply(core.given(x), to);
+  core.queue()->flush();
+  return y;
+}
+template <Field T>
+py::object apply_adjoint(DeviceCore<T>& core, const DeviceNode<T>& a, const py::object& x) {
+  check_size("x", core.given(x).size, a.op.rows());
+  auto [y, to] = core.vector(a.op.cols());
+  a.op.apply_adjoint(core.given(x), to);
+  core.queue()->flush();
+  return y;
+}
+
+/// Vectors of one length as the rows of an array.
+template <Field T>
+py::object stack(DeviceCore<T>& core, const std::vector<DeviceArray>& vectors) {
+  const Index n = vectors.at(0).size;
+  auto [array, X] = core.block(n, static_cast<Index>(vectors.size()));
+  for (Index j = 0; j < X.cols; ++j) {
+    const VectorView<const T> from = view_of<T>(vectors[static_cast<std::size_t>(j)]);
+    check_size("a vector", from.size, n);
+    core.space().copy(from, X.column(j));
+  }
+  core.queue()->flush();
+  return array;
+}
+
+template <Field T>
+AnyWorkspace make_linear_workspace(DeviceCore<T>& core, const std::string& method, Index rows,
+                                   Index cols, const py::dict& options) {
+  auto space = core.space();
+  return reserved_workspace(method, space, rows, cols, options);
+}
+
+template <Field T>
+py::class_<DeviceCore<T>> bind_core(py::module_& m, const char* name) {
   using Core = DeviceCore<T>;
-  using N = DeviceNode<T>;
-  using S = CudaSpace<T>;
-  using Any = AnyOperator<T>;
-
-  py::class_<N> node(m, (std::string("Operator_") + name).c_str());
+  py::class_<DeviceNode<T>> node(m, (std::string("Operator_") + name).c_str());
   bind_algebra(node);
-
-  py::class_<Core>(m, name)
-      .def(py::init<std::int32_t, std::uintptr_t>(), py::arg("device"), py::arg("stream"))
+  py::class_<Core> core(m, name);
+  core.def(py::init<std::int32_t, std::uintptr_t>(), py::arg("device"), py::arg("stream"))
       .def_property_readonly("Operator", [](const py::object& self) { return self; })
       .def_property_readonly("key",
                              [](const Core& c) {
@@ -350,26 +420,8 @@ void bind_core(py::module_& m, const char* name) {
                                   "` has no product in device memory: give one whose matvec is a "
                                   "function of device arrays");
            })
-      .def("closure", &Core::closure)
-      .def("recorded", &Core::recorded)
-      .def("diagonal", &Core::diagonal)
-      .def("identity", [](const Core& c,
-                          Index n) { return N{Any(Identity<S>(c.space(), n)), false, c.space()}; })
-      .def("csr_int32", &Core::template csr<std::int32_t>)
-      .def("csr_int64", &Core::template csr<std::int64_t>)
-      .def("block",
-           [](const Core& c, std::vector<Index> heights, std::vector<Index> widths,
-              const std::vector<std::tuple<Index, Index, N>>& parts) {
-             return block_of<T, S>(c.space(), std::move(heights), std::move(widths), parts);
-           })
       .def("use_allocator", &Core::use_allocator)
       .def("empty", [](const Core& c, Index n) { return new_array<T>(c.queue(), n); })
-      .def("solve", &Core::solve)
-      .def("eigsh", &Core::eigsh)
-      .def("apply",
-           [](const Core& c, const N& a, const DeviceArray& x) { return c.apply(a, x, false); })
-      .def("apply_adjoint",
-           [](const Core& c, const N& a, const DeviceArray& x) { return c.apply(a, x, true); })
       .def("take",
            [](const Core& c, const py::object& array, const std::string& what) {
              DeviceArray a = take_array(array, what, c.queue());
@@ -382,18 +434,28 @@ void bind_core(py::module_& m, const char* name) {
       .def_property_readonly("waits", [](const Core& c) { return c.queue()->waits(); })
       .def_property_readonly("bytes_in_use",
                              [](const Core& c) { return c.queue()->bytes_in_use(); });
+  define(core, "closure", &closure<T>);
+  define(core, "recorded", &recorded<T>);
+  define(core, "identity", &identity<T>);
+  define(core, "diagonal", &diagonal<T>);
+  define(core, "csr_int32", &csr<T, std::int32_t>);
+  define(core, "csr_int64", &csr<T, std::int64_t>);
+  define(core, "block", &block<T>);
+  define(core, "stack", &stack<T>);
+  define(core, "solve", &solve<T>);
+  define(core, "solve_columns", &solve_columns<T>);
+  define(core, "solve_block", &solve_block<T>);
+  define(core, "apply", &apply<T>);
+  define(core, "apply_adjoint", &apply_adjoint<T>);
+  define(core, "linear_workspace", &make_linear_workspace<T>);
+  return core;
 }
 
 }  // namespace
 
-void bind_cuda(py::module_ m) {
+DeviceTypes bind_cuda(py::module_ m) {
   bind_device(m);
   py::module_ cuda = m.def_submodule("cuda", "The methods on vectors in device memory.");
-  bind_core<float>(cuda, "f4");
-  bind_core<double>(cuda, "f8");
-  bind_core<std::complex<float>>(cuda, "c8");
-  bind_core<std::complex<double>>(cuda, "c16");
-
   static py::exception<DeviceError> error(m, "DeviceError", PyExc_RuntimeError);
   static py::exception<DeviceUnavailable> unavailable(m, "DeviceUnavailable", PyExc_RuntimeError);
   static py::exception<DeviceOutOfMemory> memory(m, "DeviceOutOfMemory", PyExc_MemoryError);
@@ -415,6 +477,8 @@ void bind_cuda(py::module_ m) {
       py::set_error(error, e.what());
     }
   });
+  return {bind_core<float>(cuda, "f4"), bind_core<double>(cuda, "f8"),
+          bind_core<std::complex<float>>(cuda, "c8"), bind_core<std::complex<double>>(cuda, "c16")};
 }
 
 }  // namespace ritz::python

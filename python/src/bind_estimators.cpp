@@ -1,11 +1,8 @@
 #include <pybind11/complex.h>
 
-#include "bind_methods.hpp"
-#include "monitor.hpp"
-#include "operators.hpp"
+#include "device_core.hpp"
 #include "options.hpp"
 #include "ritz/compiled/estimators.hpp"
-#include "workspace.hpp"
 
 namespace ritz::python {
 
@@ -25,90 +22,92 @@ void add_path(py::dict& account, const Points& path) {
   account["path_stderr"] = errors;
 }
 
+template <class Place>
+AnyWorkspace trace_workspace(Place& place, Index, Index cols, Index) {
+  auto space = place.space();
+  auto ws = std::make_shared<TraceWorkspace<typename Place::S>>();
+  ws->prepare(space, cols);
+  return make_workspace("trace", std::move(ws));
+}
+
+template <class Place>
+py::tuple trace(Place& place, const typename Place::N& a, const py::dict& options, int method,
+                std::uint64_t seed, const std::string& checkpoint, double checkpoint_every,
+                PythonMonitor& monitor, const py::object& workspace) {
+  using S = typename Place::S;
+  using T = typename Place::Value;
+  std::optional<TraceWorkspace<S>> fresh;
+  auto& ws = workspace_of<TraceWorkspace<S>>("trace", workspace, fresh);
+  auto opt = read_options<TraceOptions>(options);
+  opt.method = static_cast<TraceMethod>(method);
+  opt.seed = {seed, 0};
+  auto space = place.space();
+  const TraceOutcome<T> outcome =
+      place.watched(a.calls_python, a.op.cols(), monitor, [&](const Monitor& watched) {
+        return compiled::Estimators<S>::trace(
+            space, OperatorRef<T>(a.op), ws, opt, watched,
+            checkpoint.empty() ? Checkpoint() : Checkpoint(checkpoint, checkpoint_every));
+      });
+  py::dict account = as_dict(outcome);
+  account["method"] = static_cast<int>(outcome.method);
+  add_path(account, outcome.path);
+  py::array_t<WideOf<T>> values(static_cast<py::ssize_t>(outcome.path.size()));
+  for (std::size_t i = 0; i < outcome.path.size(); ++i) {
+    values.mutable_data()[i] = outcome.path[i].value;
+  }
+  account["path_value"] = values;
+  return py::make_tuple(outcome.value, outcome.stderr_, account);
+}
+
 /// What `diagonal` and `row_norms2` have in common: (value, variance, account), both of `size`.
-template <Field T, class Workspace, class Method>
-py::tuple elementwise(const char* name, const Node<T>& a, Index size, const py::dict& options,
-                      int method, std::uint64_t seed, PythonMonitor& monitor,
-                      const py::object& workspace, const Method& run) {
+template <class Workspace, class Place, class Method>
+py::tuple elementwise(Place& place, const char* name, const typename Place::N& a,
+                      const py::dict& options, int method, std::uint64_t seed,
+                      PythonMonitor& monitor, const py::object& workspace, const Method& run) {
   std::optional<Workspace> fresh;
   auto& ws = workspace_of<Workspace>(name, workspace, fresh);
   auto opt = read_options<ElementwiseOptions>(options);
   opt.method = static_cast<ElementwiseMethod>(method);
   opt.seed = {seed, 0};
-  py::array_t<T> value = new_vector<T>(size), variance = new_vector<T>(size);
-  HostSpace<T> space;
-  ElementwiseOutcome outcome;
-  {
-    const auto to = view(value), errors = view(variance);
-    const RunGil gil(a.calls_python, a.op.cols());
-    Observer<T> observer(monitor, gil.held());
-    outcome = run(space, OperatorRef<T>(a.op), to, errors, ws, opt, watch(monitor, observer));
-  }
+  auto [value, to] = place.vector(a.op.rows());
+  auto [variance, errors] = place.vector(a.op.rows());
+  auto space = place.space();
+  const ElementwiseOutcome outcome =
+      place.watched(a.calls_python, a.op.cols(), monitor, [&](const Monitor& watched) {
+        return run(space, OperatorRef<typename Place::Value>(a.op), to, errors, ws, opt, watched);
+      });
   py::dict account = as_dict(outcome);
   account["method"] = static_cast<int>(outcome.method);
   add_path(account, outcome.path);
   return py::make_tuple(value, variance, account);
 }
 
-template <Field T>
-void bind(py::module_& m) {
-  using S = HostSpace<T>;
-  using N = Node<T>;
+template <class Place>
+py::tuple diagonal(Place& place, const typename Place::N& a, const py::dict& options, int method,
+                   std::uint64_t seed, PythonMonitor& monitor, const py::object& workspace) {
+  using S = typename Place::S;
+  return elementwise<DiagonalWorkspace<S>>(place, "diagonal", a, options, method, seed, monitor,
+                                           workspace, compiled::Estimators<S>::diagonal);
+}
 
-  m.def("trace_workspace", [](Index, Index cols, Index) {
-    S space;
-    auto ws = std::make_shared<TraceWorkspace<S>>();
-    ws->prepare(space, cols);
-    return make_workspace("trace", std::move(ws));
-  });
-
-  m.def("trace", [](const N& a, const py::dict& options, int method, std::uint64_t seed,
-                    const std::string& checkpoint, double checkpoint_every, PythonMonitor& monitor,
-                    const py::object& workspace) {
-    std::optional<TraceWorkspace<S>> fresh;
-    auto& ws = workspace_of<TraceWorkspace<S>>("trace", workspace, fresh);
-    auto opt = read_options<TraceOptions>(options);
-    opt.method = static_cast<TraceMethod>(method);
-    opt.seed = {seed, 0};
-    S space;
-    TraceOutcome<T> outcome;
-    {
-      const RunGil gil(a.calls_python, a.op.cols());
-      Observer<T> observer(monitor, gil.held());
-      outcome = compiled::trace<T>(
-          space, OperatorRef<T>(a.op), ws, opt, watch(monitor, observer),
-          checkpoint.empty() ? Checkpoint() : Checkpoint(checkpoint, checkpoint_every));
-    }
-    py::dict account = as_dict(outcome);
-    account["method"] = static_cast<int>(outcome.method);
-    add_path(account, outcome.path);
-    py::array_t<WideOf<T>> values(static_cast<py::ssize_t>(outcome.path.size()));
-    for (std::size_t i = 0; i < outcome.path.size(); ++i) {
-      values.mutable_data()[i] = outcome.path[i].value;
-    }
-    account["path_value"] = values;
-    return py::make_tuple(outcome.value, outcome.stderr_, account);
-  });
-
-  m.def("diagonal", [](const N& a, const py::dict& options, int method, std::uint64_t seed,
-                       PythonMonitor& monitor, const py::object& workspace) {
-    return elementwise<T, DiagonalWorkspace<S>>(
-        "diagonal", a, a.op.rows(), options, method, seed, monitor, workspace,
-        [](auto&&... arguments) { return compiled::diagonal<T>(arguments...); });
-  });
-
-  m.def("row_norms2", [](const N& a, const py::dict& options, int method, std::uint64_t seed,
-                         PythonMonitor& monitor, const py::object& workspace) {
-    return elementwise<T, RowNormsWorkspace<S>>(
-        "row_norms", a, a.op.rows(), options, method, seed, monitor, workspace,
-        [](auto&&... arguments) { return compiled::row_norms2<T>(arguments...); });
-  });
+template <class Place>
+py::tuple row_norms2(Place& place, const typename Place::N& a, const py::dict& options, int method,
+                     std::uint64_t seed, PythonMonitor& monitor, const py::object& workspace) {
+  using S = typename Place::S;
+  return elementwise<RowNormsWorkspace<S>>(place, "row_norms", a, options, method, seed, monitor,
+                                           workspace, compiled::Estimators<S>::row_norms2);
 }
 
 }  // namespace
 
-void bind_estimators(const ElementTypes& types) {
-  types.each([]<Field T>(py::module_ m) { bind<T>(m); });
+void bind_estimators(Places& places) {
+  places.each([]<class Place>(auto& to) {
+    define(to, "trace_workspace", &trace_workspace<Place>);
+    define(to, "trace", &trace<Place>);
+    // A device's own `diagonal` is the operator.
+    define(to, "estimate_diagonal", &diagonal<Place>);
+    define(to, "row_norms2", &row_norms2<Place>);
+  });
 }
 
 }  // namespace ritz::python

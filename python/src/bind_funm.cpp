@@ -1,11 +1,8 @@
 #include <pybind11/complex.h>
 
-#include "bind_methods.hpp"
-#include "monitor.hpp"
-#include "operators.hpp"
+#include "device_core.hpp"
 #include "options.hpp"
 #include "ritz/compiled/funm.hpp"
-#include "workspace.hpp"
 
 namespace ritz::python {
 
@@ -67,95 +64,90 @@ class PythonMatrixFunction {
   const py::object* f_;
 };
 
-/// Runs one method. `functions` is a list of names, or a Python function of `count` columns.
-template <Field T>
-FunmOutcome run(const std::string& method, const compiled::FunmProblem<T>& problem,
+/// Runs one method. `names` are functions by name, or empty for the Python function f.
+template <Space S>
+FunmOutcome run(const std::string& method, const typename compiled::Functions<S>::Problem& problem,
                 const std::vector<NamedFunction>& names, const py::object& f, bool of_matrix,
                 const PartialFractions& fractions, RandomKey seed) {
-  using S = HostSpace<T>;
-  using W = WideOf<T>;
+  using Methods = compiled::Functions<S>;
+  using W = WideOf<typename S::Value>;
   const bool by_name = !names.empty();
   const PythonFunction<double, W> on_line(f);
   if (method == "lanczos") {
     FunmWorkspace<S> ws;
-    return by_name ? compiled::funm<T>(problem, names, ws)
-                   : compiled::funm<T>(problem, SpectralFunctions<W>(on_line), ws);
+    return by_name ? Methods::lanczos(problem, names, ws)
+                   : Methods::lanczos(problem, SpectralFunctions<W>(on_line), ws);
   }
   if (method == "chebyshev") {
     FunmChebyshevWorkspace<S> ws;
-    return by_name ? compiled::funm_chebyshev<T>(problem, names, seed, ws)
-                   : compiled::funm_chebyshev<T>(problem, SpectralFunctions<W>(on_line), seed, ws);
+    return by_name ? Methods::chebyshev(problem, names, seed, ws)
+                   : Methods::chebyshev(problem, SpectralFunctions<W>(on_line), seed, ws);
   }
   if (method == "rational") {
     FunmRationalWorkspace<S> ws;
-    return compiled::funm_rational<T>(problem, fractions, ws);
+    return Methods::rational(problem, fractions, ws);
   }
   FunmArnoldiWorkspace<S> ws;
-  if (by_name) return compiled::funm_arnoldi<T>(problem, names, ws);
+  if (by_name) return Methods::arnoldi(problem, names, ws);
   if (of_matrix) {
     const PythonMatrixFunction small(f);
     SmallFacts facts;
     facts.outside = false;
-    return compiled::funm_arnoldi<T>(problem, SmallFunctions(small), facts, ws);
+    return Methods::arnoldi(problem, SmallFunctions(small), facts, ws);
   }
   const PythonFunction<Complex, Complex> on_plane(f);
-  return compiled::funm_arnoldi<T>(problem, ComplexFunctions(on_plane), ws);
+  return Methods::arnoldi(problem, ComplexFunctions(on_plane), ws);
 }
 
-template <Field T>
-void bind(py::module_& m) {
-  using S = HostSpace<T>;
-  using N = Node<T>;
-  using Array = py::array_t<T, py::array::c_style>;
-
-  m.def("funm", [](const std::string& method, const N& a, const Array& b, const py::list& names,
-                   const py::object& f, Index count, bool of_matrix, const py::object& poles,
-                   const py::dict& options, std::uint64_t seed, PythonMonitor& monitor) {
-    const auto opt = read_options<FunmOptions>(options);
-    const auto functions = named(names);
-    const Index n = a.op.cols();
-    py::array_t<T> y = new_block<T>(n, count);
-    std::vector<FunmAccount> accounts(static_cast<std::size_t>(count));
-    PartialFractions fractions;
-    if (!poles.is_none()) {
-      std::tie(fractions.shifts, fractions.weights, fractions.constant) =
-          poles.cast<std::tuple<std::vector<double>, std::vector<double>, double>>();
-    } else if (method == "rational") {
-      fractions = partial_fractions(functions.at(0), opt.t * opt.low, opt.t * opt.high,
-                                    std::max(0.1 * opt.rtol, 1e-13));
-    }
-    FunmOutcome outcome;
-    {
-      const RunGil gil(a.calls_python, n);
-      Observer<T> observer(monitor, gil.held());
-      const Monitor watched = watch(monitor, observer);
-      const OperatorRef<T> A(a.op);
-      S space;
-      const compiled::FunmProblem<T> problem{
-          space, A, const_view<T>(b), {y.mutable_data(), n, count, n}, opt, watched, accounts};
-      outcome = run<T>(method, problem, functions, f, of_matrix, fractions, {seed, 0});
-    }
-    py::list errors, norms;
-    for (const FunmAccount& account : accounts) {
-      errors.append(account.error);
-      norms.append(account.norm);
-    }
-    py::dict d = as_dict(outcome);
-    d["errors"] = errors;
-    d["norms"] = norms;
-    d["bound"] = outcome.bound;
-    d["basis"] = outcome.basis;
-    d["repeated"] = outcome.repeated;
-    d["offending"] = outcome.offending;
-    d["poles"] = static_cast<Index>(fractions.shifts.size());
-    return py::make_tuple(y, d);
-  });
+template <class Place>
+py::tuple funm(Place& place, const std::string& method, const typename Place::N& a,
+               const py::object& b, const py::list& names, const py::object& f, Index count,
+               bool of_matrix, const py::object& poles, const py::dict& options, std::uint64_t seed,
+               PythonMonitor& monitor) {
+  using S = typename Place::S;
+  using T = typename Place::Value;
+  const auto opt = read_options<FunmOptions>(options);
+  const auto functions = named(names);
+  const Index n = a.op.cols();
+  const VectorView<const T> start = place.given(b);
+  auto [array, Y] = place.block(n, count);
+  std::vector<FunmAccount> accounts(static_cast<std::size_t>(count));
+  PartialFractions fractions;
+  if (!poles.is_none()) {
+    std::tie(fractions.shifts, fractions.weights, fractions.constant) =
+        poles.cast<std::tuple<std::vector<double>, std::vector<double>, double>>();
+  } else if (method == "rational") {
+    fractions = partial_fractions(functions.at(0), opt.t * opt.low, opt.t * opt.high,
+                                  std::max(0.1 * opt.rtol, 1e-13));
+  }
+  auto space = place.space();
+  const OperatorRef<T> A(a.op);
+  const BlockView<T> to = Y;
+  const FunmOutcome outcome =
+      place.watched(a.calls_python, n, monitor, [&](const Monitor& watched) {
+        return run<S>(method, {space, A, start, to, opt, watched, accounts}, functions, f,
+                      of_matrix, fractions, {seed, 0});
+      });
+  py::list errors, norms;
+  for (const FunmAccount& account : accounts) {
+    errors.append(account.error);
+    norms.append(account.norm);
+  }
+  py::dict d = as_dict(outcome);
+  d["errors"] = errors;
+  d["norms"] = norms;
+  d["bound"] = outcome.bound;
+  d["basis"] = outcome.basis;
+  d["repeated"] = outcome.repeated;
+  d["offending"] = outcome.offending;
+  d["poles"] = static_cast<Index>(fractions.shifts.size());
+  return py::make_tuple(array, d);
 }
 
 }  // namespace
 
-void bind_funm(const ElementTypes& types) {
-  types.each([]<Field T>(py::module_ m) { bind<T>(m); });
+void bind_funm(Places& places) {
+  places.each([]<class Place>(auto& to) { define(to, "funm", &funm<Place>); });
 }
 
 }  // namespace ritz::python

@@ -50,6 +50,46 @@ const LinearMethod<S>& linear_method(const std::string& name) {
   return found->second;
 }
 
+/// The workspace that Python lends to a method, or a new one.
+template <Space S>
+AnyWorkspace linear_workspace(const std::string& method, const py::object& given) {
+  if (given.is_none()) return linear_method<S>(method).workspace();
+  const auto& any = given.cast<const AnyWorkspace&>();
+  if (any.method != method) {
+    throw py::value_error("workspace was made for " + any.method + "; make one for " + method);
+  }
+  return any;
+}
+/// A new one with the memory that a run of this size takes.
+template <Space S>
+AnyWorkspace reserved_workspace(const std::string& method, S& space, Index rows, Index cols,
+                                const py::dict& options) {
+  AnyWorkspace workspace = linear_method<S>(method).workspace();
+  linear_method<S>(method).reserve(workspace, space, rows, cols, options);
+  return workspace;
+}
+
+inline compiled::BlockMethod block_method(const std::string& name) {
+  static const std::map<std::string, compiled::BlockMethod> methods{
+      {"cg", compiled::BlockMethod::cg},
+      {"minres", compiled::BlockMethod::minres},
+      {"gmres", compiled::BlockMethod::gmres}};
+  return methods.at(name);
+}
+inline BlockGmresOptions block_options(const py::dict& options) {
+  BlockGmresOptions opt;
+  py::dict rest;
+  for (const auto& [name, value] : options) {
+    if (py::cast<std::string>(name) == "restart") {
+      opt.restart = py::cast<Index>(value);
+    } else {
+      rest[name] = value;
+    }
+  }
+  static_cast<LinearOptions&>(opt) = read_options<LinearOptions>(rest);
+  return opt;
+}
+
 /// One run and everything that it refers to.
 template <Field T>
 class LinearSolve {
@@ -65,14 +105,9 @@ class LinearSolve {
         calls_python_(a.cast<const Node<T>&>().calls_python),
         b_(std::move(b)),
         x_(std::move(x)),
-        workspace_(workspace.is_none() ? linear_method<HostSpace<T>>(method).workspace()
-                                       : workspace.cast<AnyWorkspace&>()),
+        workspace_(linear_workspace<HostSpace<T>>(method, workspace)),
         monitor_(monitor.cast<PythonMonitor&>()),
         observer_(monitor_, false) {
-    if (workspace_.method != method) {
-      throw py::value_error("workspace was made for " + workspace_.method + "; make one for " +
-                            method);
-    }
     if (!m.is_none()) {
       const auto& node = m.cast<const Node<T>&>();
       M_ref_.emplace(node.op);
@@ -237,7 +272,7 @@ void bind_linear(py::module_& m) {
       {
         const RunGil gil(solves[0]->calls_python(), solves[0]->size() * k);
         HostSpace<T> space;
-        compiled::run_columns<T>(space, runs, solves[0]->A(), solves[0]->M(), batched);
+        compiled::Columns<HostSpace<T>>::run(space, runs, solves[0]->A(), solves[0]->M(), batched);
       }
       for (const auto& s : solves) outcomes.append(s->outcome());
     }
@@ -248,24 +283,11 @@ void bind_linear(py::module_& m) {
   m.def("solve_block",
         [](const std::string& method, const py::object& a, const py::object& M, const Block& b,
            const py::object& x0, const py::dict& options, PythonMonitor& monitor) {
-          static const std::map<std::string, compiled::BlockMethod> methods{
-              {"cg", compiled::BlockMethod::cg},
-              {"minres", compiled::BlockMethod::minres},
-              {"gmres", compiled::BlockMethod::gmres}};
           const auto& node = a.cast<const Node<T>&>();
           const Index n = node.op.cols(), k = b.shape(1);
           bool calls_python = node.calls_python;
           py::array_t<T> x = start_block<T>(x0, n, k);
-          BlockGmresOptions opt;
-          py::dict rest;
-          for (const auto& [name, value] : options) {
-            if (py::cast<std::string>(name) == "restart") {
-              opt.restart = py::cast<Index>(value);
-            } else {
-              rest[name] = value;
-            }
-          }
-          static_cast<LinearOptions&>(opt) = read_options<LinearOptions>(rest);
+          const BlockGmresOptions opt = block_options(options);
           const OperatorRef<T> A(node.op);
           std::optional<OperatorRef<T>> m_ref;
           if (!M.is_none()) {
@@ -279,8 +301,9 @@ void bind_linear(py::module_& m) {
             const RunGil gil(calls_python, n * k);
             Observer<T> observer(monitor, gil.held());
             HostSpace<T> space;
-            compiled::block_solve<T>(methods.at(method), space, A, m_ref ? &*m_ref : nullptr, B, X,
-                                     opt, watch(monitor, observer), outcomes);
+            compiled::Columns<HostSpace<T>>::block_solve(block_method(method), space, A,
+                                                         m_ref ? &*m_ref : nullptr, B, X, opt,
+                                                         watch(monitor, observer), outcomes);
           }
           py::list described;
           for (const Outcome& outcome : outcomes) described.append(as_dict(outcome));
@@ -289,11 +312,8 @@ void bind_linear(py::module_& m) {
 
   m.def("linear_workspace",
         [](const std::string& method, Index rows, Index cols, const py::dict& options) {
-          const auto& entry = linear_method<HostSpace<T>>(method);
-          AnyWorkspace workspace = entry.workspace();
           HostSpace<T> space;
-          entry.reserve(workspace, space, rows, cols, options);
-          return workspace;
+          return reserved_workspace(method, space, rows, cols, options);
         });
 }
 

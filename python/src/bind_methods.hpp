@@ -1,5 +1,6 @@
 // What binds the methods of one area: each file bind_<area>.cpp defines its function for all
-// element types, so that a change of one method compiles one file.
+// element types, and for devices where they can work there, so that a change of one method compiles
+// one file.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -29,23 +30,26 @@ void bind_f8(py::module_ m);
 void bind_c8(py::module_ m);
 void bind_c16(py::module_ m);
 
-void bind_cuda(py::module_ m);
+struct DeviceTypes;
+struct Places;
+DeviceTypes bind_cuda(py::module_ m);
 void bind_device(py::module_ m);
 
 void bind_cg_batch(const ElementTypes& types);
 void bind_eigs(const ElementTypes& types);
-void bind_eigsh(const ElementTypes& types);
-void bind_estimators(const ElementTypes& types);
-void bind_funm(const ElementTypes& types);
 void bind_kaczmarz(const ElementTypes& types);
 void bind_lobpcg(const ElementTypes& types);
-void bind_lowrank(const ElementTypes& types);
 void bind_lstsq(const ElementTypes& types);
 void bind_nystrom(const ElementTypes& types);
 void bind_quadrature(const ElementTypes& types);
 void bind_selection(const ElementTypes& types);
 void bind_skeleton(const ElementTypes& types);
 void bind_sketch(const ElementTypes& types);
-void bind_svds(const ElementTypes& types);
+
+void bind_eigsh(Places& places);
+void bind_estimators(Places& places);
+void bind_funm(Places& places);
+void bind_lowrank(Places& places);
+void bind_svds(Places& places);
 
 }  // namespace ritz::python

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "bind_methods.hpp"
@@ -21,6 +22,22 @@ struct Described {
   std::shared_ptr<void> owner;
 };
 
+/// The strides of an array without gaps whose last dimension runs fastest.
+std::vector<Index> by_rows(const std::vector<Index>& shape) {
+  std::vector<Index> strides(shape.size(), 1);
+  for (std::size_t k = shape.size(); k-- > 1;) strides[k - 1] = strides[k] * shape[k];
+  return strides;
+}
+
+/// Whether an array with these strides is one of them.
+bool follow(const std::vector<Index>& shape, const Index* strides) {
+  const std::vector<Index> wanted = by_rows(shape);
+  for (std::size_t k = 0; k < shape.size(); ++k) {
+    if (shape[k] > 1 && strides[k] != wanted[k]) return false;
+  }
+  return true;
+}
+
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
   throw py::type_error(name + " " + why);
 }
@@ -34,12 +51,9 @@ Described from_interface(const py::object& array, const py::dict& given, const s
   d.shape = given["shape"].cast<std::vector<Index>>();
   if (given.contains("mask") && !given["mask"].is_none()) refuse(name, "is masked");
   if (given.contains("strides") && !given["strides"].is_none()) {
-    const auto strides = given["strides"].cast<std::vector<Index>>();
-    Index step = std::stoll(d.type.substr(2));
-    for (std::size_t k = d.shape.size(); k-- > 0;) {
-      if (d.shape[k] > 1 && strides[k] != step) d.contiguous = false;
-      step *= d.shape[k];
-    }
+    auto strides = given["strides"].cast<std::vector<Index>>();
+    for (Index& stride : strides) stride /= std::stoll(d.type.substr(2));
+    d.contiguous = follow(d.shape, strides.data());
   }
   d.owner = keep(array);
   if (d.data != nullptr && device::backend().locate(d.data, &d.device) != device::Error::none) {
@@ -70,13 +84,7 @@ Described from_tensor(const py::capsule& capsule, const char* used, const std::s
   d.shape.assign(t.shape, t.shape + t.ndim);
   const char kind = t.dtype.code == 2 ? 'f' : t.dtype.code == 5 ? 'c' : '?';
   d.type = std::string("<") + kind + std::to_string(t.dtype.bits / 8);
-  if (t.strides != nullptr) {
-    Index step = 1;
-    for (std::size_t k = d.shape.size(); k-- > 0;) {
-      if (d.shape[k] > 1 && t.strides[k] != step) d.contiguous = false;
-      step *= d.shape[k];
-    }
-  }
+  if (t.strides != nullptr) d.contiguous = follow(d.shape, t.strides);
   return d;
 }
 
@@ -88,6 +96,7 @@ Described describe(const py::object& array, const std::string& name, void* strea
     d.device = a.queue->device();
     d.type = a.type;
     d.shape = a.dimensions();
+    d.contiguous = follow(d.shape, a.strides().data());
     d.owner = a.owner;
     return d;
   }
@@ -117,6 +126,12 @@ Described describe(const py::object& array, const std::string& name, void* strea
   return from_tensor<dlpack::Managed>(held, "used_dltensor", name);
 }
 
+std::vector<Index> strides_in_bytes(const DeviceArray& a) {
+  std::vector<Index> strides = a.strides();
+  for (Index& stride : strides) stride *= std::stoll(a.type.substr(2));
+  return strides;
+}
+
 py::object to_dlpack(const DeviceArray& a, const py::object& stream,
                      const py::object& max_version) {
   a.queue->flush();
@@ -136,10 +151,7 @@ py::object to_dlpack(const DeviceArray& a, const py::object& stream,
   auto held = std::make_unique<Held>();
   held->array = a;
   held->shape = a.dimensions();
-  held->strides.assign(held->shape.size(), 1);
-  for (std::size_t k = held->shape.size(); k-- > 1;) {
-    held->strides[k - 1] = held->strides[k] * held->shape[k];
-  }
+  held->strides = a.strides();
   const auto bytes = static_cast<std::uint8_t>(std::stoi(a.type.substr(2)));
   const dlpack::DataType dtype{static_cast<std::uint8_t>(a.type[1] == 'f' ? 2 : 5),
                                static_cast<std::uint8_t>(8 * bytes), 1};
@@ -186,7 +198,15 @@ DeviceArray take_array(const py::object& array, const std::string& name,
   }
   Index size = 1;
   for (const Index k : d.shape) size *= k;
-  return {d.data, size, std::move(d.type), queue, std::move(d.owner)};
+  return {d.data, size, std::move(d.type), queue, std::move(d.owner), std::move(d.shape)};
+}
+
+std::vector<Index> DeviceArray::strides() const {
+  std::vector<Index> lengths = dimensions();
+  if (by_columns) std::reverse(lengths.begin(), lengths.end());
+  std::vector<Index> strides = by_rows(lengths);
+  if (by_columns) std::reverse(strides.begin(), strides.end());
+  return strides;
 }
 
 DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, std::string type,
@@ -214,6 +234,7 @@ void bind_device(py::module_ m) {
             d["typestr"] = a.type;
             d["data"] = py::make_tuple(reinterpret_cast<std::uintptr_t>(a.data), false);
             d["strides"] = py::none();
+            if (a.by_columns) d["strides"] = py::tuple(py::cast(strides_in_bytes(a)));
             d["version"] = 3;
             // 0 is ambiguous. What is recorded needs no order, and must not be waited for.
             if (!a.queue->recording()) d["stream"] = stream == 0 ? 1 : stream;
@@ -227,6 +248,17 @@ void bind_device(py::module_ m) {
           py::arg("dl_device") = py::none(), py::arg("copy") = py::none())
       .def("__dlpack_device__",
            [](const DeviceArray& a) { return py::make_tuple(dlpack::kCuda, a.queue->device()); })
+      .def("row",
+           [](const DeviceArray& a, Index j) {
+             if (a.dimensions().size() != 2 || a.by_columns || j < 0 || j >= a.shape[0]) {
+               throw py::index_error("the array has no row " + std::to_string(j));
+             }
+             DeviceArray b = a;
+             b.size = a.shape[1];
+             b.data = static_cast<char*>(a.data) + j * b.size * std::stoll(a.type.substr(2));
+             b.shape.clear();
+             return b;
+           })
       .def("reshape",
            [](const DeviceArray& a, std::vector<Index> shape) {
              Index size = 1;
@@ -234,15 +266,21 @@ void bind_device(py::module_ m) {
              if (size != a.size || shape.empty()) {
                throw py::value_error("the shape has another size than " + std::to_string(a.size));
              }
+             if (a.by_columns) throw py::value_error("the array is transposed: reshape its T");
              DeviceArray b = a;
              b.shape = std::move(shape);
              return b;
            })
+      .def_property_readonly("T",
+                             [](const DeviceArray& a) {
+                               DeviceArray b = a;
+                               std::reverse(b.shape.begin(), b.shape.end());
+                               if (b.shape.size() > 1) b.by_columns = !a.by_columns;
+                               return b;
+                             })
       .def("copy_to_host",
            [](const DeviceArray& a) {
-             const std::vector<Index> shape = a.dimensions();
-             py::array host(py::dtype(a.type),
-                            std::vector<py::ssize_t>(shape.begin(), shape.end()));
+             py::array host(py::dtype(a.type), a.dimensions(), strides_in_bytes(a));
              void* const to = host.mutable_data();
              const auto bytes = static_cast<std::size_t>(host.nbytes());
              const py::gil_scoped_release release;
@@ -253,7 +291,8 @@ void bind_device(py::module_ m) {
         if (!host.dtype().is(py::dtype(a.type)) && !host.dtype().equal(py::dtype(a.type))) {
           throw py::type_error("the array has another dtype");
         }
-        if (host.size() != a.size || !(host.flags() & py::array::c_style)) {
+        const int order = a.by_columns ? py::array::f_style : py::array::c_style;
+        if (host.size() != a.size || !(host.flags() & order)) {
           throw py::value_error("the array has another size, or gaps");
         }
         a.queue->upload(a.data, host.data(),

@@ -24,9 +24,12 @@ struct DeviceArray {
   std::string type;  // as the array interface has it: "<f8"
   std::shared_ptr<device::DeviceQueue> queue;
   std::shared_ptr<void> owner;
-  std::vector<Index> shape = {};  // in C order; empty for a vector
+  std::vector<Index> shape = {};  // empty for a vector
+  bool by_columns = false;        // Fortran order instead of C's
 
   std::vector<Index> dimensions() const { return shape.empty() ? std::vector{size} : shape; }
+  /// From one element to the next along each dimension, in elements.
+  std::vector<Index> strides() const;
 };
 
 template <Field T>
@@ -41,8 +44,9 @@ const char* type_string() {
 DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, std::string type,
                       std::size_t size, Index n);
 
-/// A vector of another framework, without a copy; `name` is what messages call it. Raises for
-/// memory of the host or of another device than the queue's, and for gaps between elements.
+/// An array of another framework, without a copy; `name` is what messages call it. Raises for
+/// memory of the host or of another device than the queue's, and for elements that do not follow
+/// each other in C order.
 DeviceArray take_array(const py::object& array, const std::string& name,
                        const std::shared_ptr<device::DeviceQueue>& queue);
 

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bind_methods.hpp"
+#include "device_core.hpp"
 #include "monitor.hpp"
 #include "ritz/compiled/linear.hpp"
 #include "ritz/core/threads.hpp"
@@ -74,12 +75,14 @@ PYBIND11_MODULE(_core, m) {
   bind_c8(types.c8);
   bind_c16(types.c16);
   for (const auto bind :
-       {&bind_cg_batch, &bind_eigs, &bind_eigsh, &bind_estimators, &bind_funm, &bind_kaczmarz,
-        &bind_lobpcg, &bind_lowrank, &bind_lstsq, &bind_nystrom, &bind_quadrature, &bind_selection,
-        &bind_skeleton, &bind_sketch, &bind_svds}) {
+       {&bind_cg_batch, &bind_eigs, &bind_kaczmarz, &bind_lobpcg, &bind_lstsq, &bind_nystrom,
+        &bind_quadrature, &bind_selection, &bind_skeleton, &bind_sketch}) {
     bind(types);
   }
-  bind_cuda(m);
+  Places places{types, bind_cuda(m)};
+  for (const auto bind : {&bind_eigsh, &bind_estimators, &bind_funm, &bind_lowrank, &bind_svds}) {
+    bind(places);
+  }
   py::register_exception<CallbackFailed>(m, "CallbackFailed", PyExc_RuntimeError).attr("__doc__") =
       "A compiled operator reported a failure: it returned something but 0.";
 }

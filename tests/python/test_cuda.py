@@ -221,12 +221,12 @@ def test_eigenpairs_of_device_operators(dtype):
         assert isinstance(V, ritz.cuda.DeviceArray)
         wanted = expected[:4] if options.get("which") == "SA" else expected[-4:]
         np.testing.assert_allclose(w, wanted, atol=100 * eps * expected[-1])
-        rows = host(V)
-        assert rows.shape == (4, N)
-        assert rows.dtype == dtype
-        errors = np.linalg.norm(a @ rows.T - rows.T * w, axis=0)
+        vectors = host(V)
+        assert vectors.shape == (N, 4)
+        assert vectors.dtype == dtype
+        errors = np.linalg.norm(a @ vectors - vectors * w, axis=0)
         assert np.all(errors <= 1.1 * result.residuals + 20 * eps * expected[-1])
-        np.testing.assert_allclose(rows.conj() @ rows.T, np.eye(4), atol=200 * eps)
+        np.testing.assert_allclose(vectors.conj().T @ vectors, np.eye(4), atol=200 * eps)
 
 
 def test_eigenpairs_with_a_mass_a_solve_and_known_vectors_on_a_device():
@@ -236,7 +236,7 @@ def test_eigenpairs_with_a_mass_a_solve_and_known_vectors_on_a_device():
     w, V = result = ritz.eigsh(closure(SPD), 3, M=M, Minv=Minv, like=on(d))
     assert result.converged
     np.testing.assert_allclose(w, expected[-3:], rtol=1e-10)
-    np.testing.assert_allclose(host(V) @ (d[:, None] * host(V).T), np.eye(3), atol=1e-10)
+    np.testing.assert_allclose(host(V).T @ (d[:, None] * host(V)), np.eye(3), atol=1e-10)
     sigma = 10.2
     inverse = closure(np.linalg.inv(SPD - sigma * np.diag(d)))
     w = ritz.eigsh(closure(SPD), 3, M=M, sigma=sigma, OPinv=inverse, like=on(d))[0]
@@ -245,13 +245,14 @@ def test_eigenpairs_with_a_mass_a_solve_and_known_vectors_on_a_device():
     values, vectors = np.linalg.eigh(SPD)
     w = ritz.eigsh(closure(SPD), 2, like=on(d), deflate=on(vectors[:, -1]))[0]
     np.testing.assert_allclose(w, values[-3:-1], rtol=1e-10)
+    known = on(np.asfortranarray(vectors[:, -3:]))
+    w = ritz.eigsh(closure(SPD), 2, like=on(d), deflate=known)[0]
+    np.testing.assert_allclose(w, values[-5:-3], rtol=1e-10)
 
 
-def test_what_eigsh_refuses_on_a_device(tmp_path):
+def test_what_eigsh_refuses_on_a_device():
     A, b = closure(SPD), on(np.ones(N))
-    with pytest.raises(ValueError, match="checkpoint is for runs in host memory"):
-        ritz.eigsh(A, 2, like=b, checkpoint=tmp_path / "state")
-    with pytest.raises(ValueError, match="workspace is for runs in host memory"):
+    with pytest.raises(ValueError, match="workspace was made for another memory"):
         ritz.eigsh(A, 2, like=b, workspace=ritz.Workspace("eigsh", N))
     with pytest.raises(TypeError, match="deflate is in host memory"):
         ritz.eigsh(A, 2, like=b, deflate=np.ones(N))
@@ -269,6 +270,246 @@ def test_what_eigsh_refuses_on_a_device(tmp_path):
         ritz.eigsh(ritz.LinearOperator((N, N), matvec=failing, dtype=np.float64), 2, like=b)
     stopped = ritz.eigsh(A, 2, like=b, max_products=5)
     assert stopped.status.name == "max_products"
+
+
+def matrix(shape, dtype, seed=5):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        a = a + 1j * rng.standard_normal(shape)
+    return a.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("shape", [(70, 40), (40, 70)])
+def test_singular_triplets_of_device_operators(dtype, shape):
+    a = matrix(shape, dtype)
+    exact = np.linalg.svd(a, compute_uv=False)
+    tol = 200 * np.finfo(dtype).eps * exact[0]
+    like = on(np.ones(3, dtype))
+    memory = ritz.Workspace("svds", *shape, like=like)
+    for options in ({"like": like}, {"v0": on(matrix(40, dtype, 6))}, {"workspace": memory}):
+        u, s, vt = result = ritz.svds(closure(a, dtype), 4, **{"like": like, **options})
+        assert result.converged
+        np.testing.assert_allclose(s, exact[:4], atol=tol)
+        U, Vt = host(u), host(vt)
+        assert U.shape == (shape[0], 4)
+        assert Vt.shape == (4, shape[1])
+        assert U.dtype == Vt.dtype == dtype
+        np.testing.assert_allclose(a @ Vt.conj().T, U * s, atol=tol)
+        np.testing.assert_allclose(U.conj().T @ U, np.eye(4), atol=tol)
+    s = ritz.svds(closure(a, dtype), 2, which="SM", like=like)[1]
+    np.testing.assert_allclose(s, exact[-2:], atol=tol)
+
+
+def test_norms_and_low_rank_approximations_of_device_operators():
+    U, V = np.linalg.qr(matrix((80, 30), "float64"))[0], np.linalg.qr(matrix((50, 30), "f8", 7))[0]
+    values = 2.0 ** -np.arange(30.0)
+    a = (U * values) @ V.T
+    A, like = closure(a), on(np.ones(3))
+    value, lower, upper = ritz.norm(A, 2, like=like)
+    assert lower <= 1.0 <= upper
+    value, stderr = ritz.norm(A, "fro", like=like, samples=40)
+    assert abs(value - np.linalg.norm(a)) <= 6 * stderr + 1e-12
+    for method in ("block_krylov", "subspace"):
+        u, s, vt = ritz.svd_lowrank(A, 6, method=method, like=like)
+        assert isinstance(u, ritz.cuda.DeviceArray)
+        np.testing.assert_allclose(s, values[:6], rtol=1e-6)
+        error = np.linalg.norm(a - host(u) * s @ host(vt), 2)
+        assert error <= 1.5 * values[6]
+        largest = np.argmax(abs(host(u)), axis=0)
+        assert np.all(host(u)[largest, range(6)] > 0)
+    (Q,) = ritz.rangefinder(A, 12, like=like)
+    Q = host(Q)
+    assert Q.shape == (80, 22)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(22), atol=1e-12)
+    assert np.linalg.norm(a - Q @ (Q.T @ a), 2) <= 2.0 * values[12]
+
+
+def test_estimates_of_device_operators_are_the_hosts():
+    A, like = closure(SPD), on(np.ones(3))
+    here = ritz.aslinearoperator(SPD)
+    for method in ("hutchinson", "hutch++", "xtrace", "xnystrace", "exact"):
+        there, host_ = (
+            ritz.trace(a, method=method, max_products=48, like=v)
+            for a, v in ((A, like), (here, None))
+        )
+        np.testing.assert_allclose(there.value, host_.value, rtol=1e-10)
+        np.testing.assert_allclose(there.stderr, host_.stderr, rtol=1e-6, atol=1e-10)
+        assert there.products.total == host_.products.total
+    for estimate in (ritz.diagonal, ritz.row_norms):
+        there, host_ = (estimate(a, max_products=40, like=v) for a, v in ((A, like), (here, None)))
+        assert isinstance(there.value, ritz.cuda.DeviceArray)
+        np.testing.assert_allclose(host(there.value), host_.value, rtol=1e-9)
+        np.testing.assert_allclose(host(there.stderr), host_.stderr, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_functions_of_device_operators(dtype):
+    w, V = np.linalg.eigh(SPD)
+    A = closure(SPD, dtype)
+    b = matrix((N, 3), dtype)
+    exact = V @ (np.exp(-0.3 * w)[:, None] * (V.T @ b))
+    known = {"symmetric": True, "interval": (0.9, 31.0)}
+    for options in (
+        {"method": "lanczos", **known},
+        {"method": "chebyshev", **known},
+        {"method": "arnoldi"},
+    ):
+        y, info = result = ritz.funm_multiply(A, on(b[:, 0]), "exp", t=-0.3, rtol=1e-8, **options)
+        assert info == 0
+        assert isinstance(y, ritz.cuda.DeviceArray)
+        np.testing.assert_allclose(host(y), exact[:, 0], atol=1e-7 * np.linalg.norm(exact))
+    y, info = ritz.funm_multiply(A, on(b[:, 0]), "invsqrt", method="rational", rtol=1e-8, **known)
+    assert info == 0
+    np.testing.assert_allclose(
+        host(y), V @ (w**-0.5 * (V.T @ b[:, 0])), atol=1e-7 * np.linalg.norm(b)
+    )
+    both, info = result = ritz.funm_multiply(
+        A, on(np.asfortranarray(b)), [np.sqrt, np.log], rtol=1e-7, symmetric=True
+    )
+    assert info == 0
+    assert len(result.columns) == 3
+    for y, f in zip(both, (np.sqrt, np.log), strict=True):
+        expected = V @ (f(w)[:, None] * (V.T @ b))
+        np.testing.assert_allclose(host(y), expected, atol=1e-6 * np.linalg.norm(expected))
+
+
+@pytest.mark.parametrize("method", ["cg", "minres", "gmres", "lsmr", "bicgstab"])
+def test_many_right_hand_sides_on_a_device(method):
+    a = GENERAL if method in SQUARE else TALL if method == "lsmr" else SPD
+    B = RNG.standard_normal((a.shape[0], 4))
+    widths = []
+
+    def products(X):
+        assert isinstance(X, ritz.cuda.DeviceArray)
+        assert X.ndim == 2
+        widths.append(X.shape[1])
+        return on(np.asfortranarray(a @ host(X)))
+
+    def adjoints(X):
+        return on(np.asfortranarray(a.T @ host(X)))
+
+    together = ritz.LinearOperator(a.shape, matmat=products, rmatmat=adjoints, dtype=np.float64)
+    solve, tight = getattr(ritz, method), {"atol": 1e-10} if method == "lsmr" else {"rtol": 1e-10}
+    expected = np.linalg.lstsq(a, B, rcond=None)[0]
+    start = on(np.asfortranarray(expected + 1e-3))
+    for A, options in (
+        (closure(a), {}),
+        (together, {}),
+        (together, {"x0": start}),
+        *([(together, {"block": True})] if method in ("cg", "minres", "gmres") else []),
+    ):
+        x, info = result = solve(A, on(np.asfortranarray(B)), **options, **tight)
+        assert info == 0
+        assert x.shape == (a.shape[1], 4)
+        np.testing.assert_allclose(host(x), expected, atol=1e-7 * np.linalg.norm(expected))
+        assert len(result.columns) == 4
+        np.testing.assert_array_equal(host(result.columns[2].x), host(x)[:, 2])
+    assert max(widths) == 4
+    one = solve(closure(a), on(B[:, 1].copy()), **tight)
+    assert abs(one.iterations - result.columns[1].iterations) <= 60
+
+
+def test_columns_that_cannot_be_taken_are_named():
+    A, B = closure(SPD), RNG.standard_normal((N, 3))
+    with pytest.raises(TypeError, match="b has gaps"):
+        ritz.cg(A, on(B))  # rows one after the other, and nobody to copy them
+    with pytest.raises(ValueError, match="b has shape"):
+        ritz.cg(A, on(np.asfortranarray(B[1:])))
+    with pytest.raises(ValueError, match="x0 has shape"):
+        ritz.cg(A, on(np.asfortranarray(B)), on(np.asfortranarray(B[:, 1:])))
+    plain = Foreign(B)
+    plain.shape = B.shape
+    with pytest.raises(TypeError, match="without a transpose"):
+        ritz.cg(A, plain)
+    wrong = ritz.LinearOperator(
+        (N, N), matmat=lambda X: on(np.asfortranarray(host(X).T)), dtype=np.float64
+    )
+    with pytest.raises(ValueError, match="another shape"):
+        ritz.cg(wrong, on(np.asfortranarray(B)))
+
+
+def test_workspaces_on_a_device_are_used_again():
+    A, b = closure(SPD), on(RNG.standard_normal(N))
+    core = _core.cuda.f8(0, 0)
+    plain = ritz.gmres(A, b, rtol=1e-10, restart=20)
+    memory = ritz.Workspace("gmres", N, like=b, restart=20)
+    assert memory.bytes >= 20 * N * 8
+    assert memory.dtype == np.float64
+    for _ in range(2):
+        result = ritz.gmres(A, b, rtol=1e-10, restart=20, workspace=memory)
+        np.testing.assert_array_equal(host(result.x), host(plain.x))
+    del result
+    gc.collect()
+    before, size = core.bytes_in_use, memory.bytes
+    out = on(np.zeros(N))
+    ritz.gmres(A, b, rtol=1e-10, restart=20, workspace=memory, out=out)
+    assert memory.bytes == size
+    gc.collect()
+    assert core.bytes_in_use == before + 8 * N
+    w = ritz.eigsh(A, 3, like=b)[0]
+    again = ritz.Workspace("eigsh", N, like=b, k=3)
+    np.testing.assert_array_equal(ritz.eigsh(A, 3, like=b, workspace=again)[0], w)
+    other = ritz.cuda.asarray(np.ones(N), stream=64)
+    with pytest.raises(ValueError, match="another stream"):
+        ritz.gmres(A, other, workspace=memory)
+    with pytest.raises(TypeError, match="workspace holds float64"):
+        ritz.gmres(closure(SPD, "f4"), on(np.ones(N, "f4")), workspace=memory)
+
+
+@pytest.mark.parametrize("method", ["eigsh", "svds", "trace"])
+def test_checkpoints_of_device_runs_go_on_to_the_same_bits(method, tmp_path):
+    like, path = on(np.ones(3)), tmp_path / "state"
+    a = np.diag(np.linspace(1.0, 2.0, 400))
+    if method == "trace":
+        options = {"method": "xtrace", "max_products": 96}
+    else:
+        options = {"k": 4, "ncv": 12}
+
+    def run(limit=None, **more):
+        calls = 0
+
+        def product(x):
+            nonlocal calls
+            calls += 1
+            if calls == limit:
+                raise KeyboardInterrupt
+            return on(a @ host(x))
+
+        A = ritz.LinearOperator(a.shape, matvec=product, rmatvec=product, dtype=np.float64)
+        return getattr(ritz, method)(A, like=like, **options, **more), calls
+
+    whole, products = run()
+    saved = {"checkpoint": path, "checkpoint_every": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        run(limit=60, **saved)
+    assert path.exists()
+    resumed, rest = run(**saved)
+    assert rest < products
+    assert resumed.products.total == whole.products.total
+    for x, y in zip(resumed, whole, strict=True):
+        x, y = (host(v) if isinstance(v, ritz.cuda.DeviceArray) else v for v in (x, y))
+        np.testing.assert_array_equal(x, y)
+    assert not path.exists() or method == "trace"
+
+
+def test_transposed_arrays_and_rows():
+    a = np.arange(6.0).reshape(2, 3)
+    array = on(a)
+    np.testing.assert_array_equal(host(array.T), a.T)
+    assert array.T.shape == (3, 2)
+    np.testing.assert_array_equal(host(array.T.T), a)
+    np.testing.assert_array_equal(host(array.row(1)), a[1])
+    by_columns = on(np.asfortranarray(a))
+    np.testing.assert_array_equal(host(by_columns), a)
+    assert by_columns.__cuda_array_interface__["strides"] == (8, 16)
+    assert array.__cuda_array_interface__["strides"] is None
+    np.testing.assert_array_equal(host(on(np.arange(3.0)).T), np.arange(3.0))
+    with pytest.raises(IndexError, match="no row 2"):
+        array.row(2)
+    with pytest.raises(ValueError, match="transposed"):
+        array.T.reshape((6,))
 
 
 def test_operators_of_another_framework_are_refused():
@@ -356,10 +597,12 @@ def test_what_is_wrong_is_named():
         ritz.cg(A, Foreign(b, data=(address, False)))
     with pytest.raises(TypeError, match="dense"):
         ritz.cg(SPD, on(b))
-    with pytest.raises(TypeError, match="workspace is for vectors in host memory"):
+    with pytest.raises(ValueError, match="workspace was made for another memory"):
         ritz.cg(A, on(b), workspace=ritz.Workspace("cg", N))
+    with pytest.raises(ValueError, match="workspace was made for another memory"):
+        ritz.cg(SPD, b, workspace=ritz.Workspace("cg", N, like=on(b)))
     with pytest.raises(TypeError, match="device memory"):
-        ritz.svds(A, 2, v0=on(b))
+        ritz.eigs(A, 2, v0=on(b))
 
 
 @pytest.mark.parametrize(

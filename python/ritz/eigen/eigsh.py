@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
-from ritz._device import device_setting
+from ritz._device import columns_on_device, device_setting
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.frameworks import Framework
-from ritz.frameworks.cuda import CudaArrays, on_device
+from ritz.frameworks.cuda import on_device
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import EigshResult, Status, account_of
 from ritz.workspace import Workspace, lent
@@ -179,19 +179,17 @@ def eigsh(
     others = [a for a in (mass, mass_inverse, solve) if a is not None]
     example = next((a for a in (v0, like) if a is not None and on_device(a)), None)
     framework: Framework
+    blocks: tuple[Any, ...]
     if example is not None:
-        if path or workspace is not None:
-            name = "checkpoint" if path else "workspace"
-            raise ValueError(f"{name} is for runs in host memory; leave it out on a device")
-        framework, core, dtype, _ = device_setting(
+        device, core, dtype, _ = device_setting(
             example, "v0" if example is v0 else "like", [A, *others]
         )
+        framework = device
         blocks = tuple(
-            _on_device(core, given, name, n) for given, name in ((v0, "v0"), (deflate, "deflate"))
+            None if given is None else columns_on_device(device, core, given, name, n)
+            for given, name in ((v0, "v0"), (deflate, "deflate"))
         )
-        rest: tuple[Any, ...] = ()
     else:
-        core = None
         framework, dtype = setting(A, like)
         known, _ = _columns(deflate, "deflate", A)
         start, given_framework = _columns(v0, "v0", A)
@@ -202,10 +200,10 @@ def eigsh(
             np.asfortranarray(_arrays.cast(block, dtype, name))
             for block, name in ((start, "v0"), (known, "deflate"))
         )
-        rest = (path, every)
+        core = _arrays.core(dtype)
     watch = Watch("eigsh", framework, callback, history, timeout, max_products)
     with (
-        lent(workspace, "eigsh", dtype) as memory,
+        lent(workspace, "eigsh", dtype, core) as memory,
         Binding(dtype, framework, core) as run,
         watch.running() as ending,
     ):
@@ -220,9 +218,10 @@ def eigsh(
                 _WHICH[which],
                 seed,
                 *blocks,
-                *rest,
+                path,
+                every,
                 watch.monitor,
-                *(() if example is not None else (memory,)),
+                memory,
             )
         real = np.dtype(dtype.char.lower())
         # Rounding in w, in the vectors and in the residual's own evaluation: a few eps ‖A‖.
@@ -237,7 +236,7 @@ def eigsh(
             "norm_a": outcome["norm_a"],
         }
         values = framework.from_numpy(w.astype(real))
-        vectors = _vectors(V, framework) if return_eigenvectors else None
+        vectors = framework.from_columns(V) if return_eigenvectors else None
         ending.result = result = EigshResult((values, vectors), **account)
     return result
 
@@ -306,28 +305,6 @@ def _columns(given: Any, name: str, A: LinearOperator) -> tuple[npt.NDArray[Any]
             f"A of shape {A.shape} needs shape ({n},), or ({n}, p) for several vectors"
         )
     return a, framework
-
-
-def _on_device(core: Any, given: Any, name: str, n: int) -> Any:
-    """Return a vector in device memory, or none of them."""
-    if given is None:
-        return core.empty(0)
-    if not on_device(given):
-        raise TypeError(f"{name} is in host memory, but the run is on a device: move it there")
-    vector = core.take(given, name)
-    if vector.shape not in ((n,), (n, 1)):
-        raise ValueError(
-            f"{name} has shape {vector.shape}; on a device it is one vector, of shape ({n},)"
-        )
-    return vector
-
-
-def _vectors(V: Any, framework: Framework) -> Any:
-    """Return eigenvectors as columns; a device has them as the rows of an array in C order."""
-    if not isinstance(framework, CudaArrays):
-        return framework.from_numpy(V)
-    rows = framework.from_device(V)
-    return getattr(rows, "T", rows)
 
 
 def _nothing_to_find(dtype: np.dtype[Any]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._device import place
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.eigen.svds import SvdsResult, triplets
@@ -229,9 +230,9 @@ def norm(
         }
     else:
         options |= {"rtol": rtol or 0.0, "samples": _arrays.integer(samples, "samples", 2)}
-    framework, dtype = setting(A, like)
+    framework, core, dtype = place(A, like)
     watch = Watch("norm", framework, callback, history, timeout, max_products)
-    with Binding(dtype, framework) as run, watch.running() as ending:
+    with Binding(dtype, framework, core) as run, watch.running() as ending:
         result: Bracket | Estimate
         if min(A.shape) == 0:
             outcome = _nothing("has norm 0") | {"value": 0.0, "lower": 0.0, "upper": 0.0}

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._device import columns_on_device, place
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
+from ritz.frameworks.cuda import CudaArrays, on_device
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import Result, account_of, axes
 from ritz.workspace import Workspace, lent
@@ -243,26 +245,31 @@ def triplets(
     k = options["k"]
     if min(m, n) > 0 and k > min(m, n):
         raise ValueError(f"k is {k}; A of shape {A.shape} has only {min(m, n)} singular values")
-    framework, dtype = setting(A, like)
-    start = None
-    if v0 is not None:
+    example, name = (v0, "v0") if v0 is not None and on_device(v0) else (like, "like")
+    framework, core, dtype = place(A, example, name=name)
+    start: Any = None
+    if v0 is not None and isinstance(framework, CudaArrays):
+        start = columns_on_device(framework, core, v0, "v0", min(m, n))
+        if start.size != min(m, n):
+            raise ValueError(f"v0 has shape {tuple(v0.shape)}; A of shape {A.shape} needs one")
+    elif v0 is not None:
         side = A.codomain if m < n else A.domain
         v0 = v0 if side is None else side.flat(v0)
         start, framework = _arrays.vector(v0, "v0", min(m, n), f"A of shape {A.shape}")
         dtype = working_dtype([A], [start.dtype])
         start = _arrays.cast(start, dtype, "v0")
-    core = _arrays.core(dtype)
+        core = _arrays.core(dtype)
     watch = Watch("svds", framework, callback, history, timeout, max_products)
     with (
-        lent(workspace, "svds", dtype) as memory,
-        Binding(dtype, framework) as run,
+        lent(workspace, "svds", dtype, core) as memory,
+        Binding(dtype, framework, core) as run,
         watch.running() as ending,
     ):
         if min(m, n) == 0:
-            u, s, v = np.empty((m, 0), dtype), np.empty(0), np.empty((n, 0), dtype)
+            u, s, vh = np.empty((m, 0), dtype), np.empty(0), np.empty((0, n), dtype)
             residuals, outcome = np.empty(0), _nothing_to_find()
         else:
-            u, s, v, residuals, outcome = core.svds(
+            u, s, vh, residuals, outcome = core.svds(
                 run(A), options, start, deflate, checkpoint, watch.monitor, memory
             )
         real = np.dtype(dtype.char.lower())
@@ -275,8 +282,8 @@ def triplets(
             "found": outcome["found"],
             "norm_a": outcome["norm_a"],
         }
-        left = framework.from_numpy(u) if vectors in (True, "u") else None
-        right = framework.from_numpy(v.conj().T) if vectors in (True, "vh") else None
+        left = framework.from_columns(u) if vectors in (True, "u") else None
+        right = framework.from_run(vh) if vectors in (True, "vh") else None
         values = framework.from_numpy(s.astype(real))
         ending.result = result = SvdsResult((left, values, right), **account)
     return result

@@ -59,6 +59,22 @@ class Framework(ABC):
     def from_numpy(self, array: npt.NDArray[Any]) -> Any:
         """Return an array of this framework over fresh memory that nobody else will write."""
 
+    def from_run(self, array: Any) -> Any:
+        """Return a vector that the compiled core made, as an array of this framework."""
+        return self.from_numpy(array)
+
+    def brought(self, array: Any) -> npt.NDArray[Any]:
+        """Return a vector that the compiled core made as one of the host."""
+        return np.asarray(array)
+
+    def taken_back(self, array: npt.NDArray[Any], core: Any) -> Any:
+        """Return what the host made of it as an array of this framework, where the run was."""
+        return self.from_numpy(array)
+
+    def from_columns(self, array: Any) -> Any:
+        """Return a block of vectors that the compiled core made, one a column."""
+        return self.from_numpy(array)
+
     @abstractmethod
     def copied(self, array: Any) -> Any:
         """Return a private copy of what a closure receives."""

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy.typing as npt
 
-from ritz._core import DeviceArray
+from ritz._core import DeviceArray, empty_array
 from ritz.frameworks import Framework
 
 __all__ = ["CudaArrays", "framework_on_device", "on_device"]
@@ -49,10 +49,41 @@ class CudaArrays(Framework):
         with self.recording(device, stream):
             return function(*arrays)
 
-    def from_device(self, array: DeviceArray) -> Any:
+    def from_run(self, array: DeviceArray) -> Any:
         """Return an array of this framework over memory in a device, without a copy."""
         wrap: Callable[[Any], Any] | None = self.wrap
         return array if wrap is None else wrap(array)
+
+    def brought(self, array: DeviceArray) -> npt.NDArray[Any]:
+        """Return a copy on the host."""
+        return array.copy_to_host()
+
+    def taken_back(self, array: npt.NDArray[Any], core: Any) -> Any:
+        """Return a copy on the device, in the order of the run's stream."""
+        _, device, stream = core.key
+        copy = empty_array(array.dtype, array.size, device, stream)
+        copy.copy_from_host(array)
+        return self.from_run(copy)
+
+    def from_columns(self, array: DeviceArray) -> Any:
+        """Return the transpose, since the core has a block's columns as rows."""
+        return self.from_run(array).T
+
+    def rows(self, array: Any, name: str) -> Any:
+        """Return an array (n, k) as the core takes it: (k, n), without gaps."""
+        if getattr(array, "ndim", None) == 1:
+            return array
+        transposed = getattr(array, "T", None)
+        if transposed is None:
+            raise TypeError(
+                f"{name} is a {type(array).__name__} without a transpose: pass an array of torch, "
+                "CuPy, JAX or ritz.cuda"
+            )
+        return self.compact(transposed)
+
+    def compact(self, array: Any) -> Any:
+        """Return an array in C order; what has no copies of its own must be in it already."""
+        return array
 
     def check_result(self, result: Any, what: str) -> None:
         """Refuse what is not in the memory of a device."""
@@ -94,6 +125,10 @@ class TorchOnCuda(CudaArrays):
 
     def _tensor(self, array: DeviceArray) -> Any:
         return self._torch.as_tensor(array, device=f"cuda:{array.device}")
+
+    def compact(self, array: Any) -> Any:
+        """Return a tensor in C order, a copy if it is not in it."""
+        return array.contiguous()
 
     def stream(self, array: Any, device: int) -> int:
         """Return torch's current stream."""
@@ -150,6 +185,10 @@ class CupyOnCuda(CudaArrays):
         self._pools: dict[tuple[int, int], Any] = {}
         self.type = cupy.ndarray
         self.wrap: Callable[[Any], Any] = cupy.asarray
+
+    def compact(self, array: Any) -> Any:
+        """Return an array in C order, a copy if it is not in it."""
+        return self._cupy.ascontiguousarray(array)
 
     def stream(self, array: Any, device: int) -> int:
         """Return CuPy's current stream."""

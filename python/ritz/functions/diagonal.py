@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._device import place
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
 from ritz.frameworks import Framework
 from ritz.functions.trace import BLOCK, budget, chosen
 from ritz.operators import LinearOperator, aslinearoperator
@@ -110,10 +111,10 @@ def diagonal(
         "block": BLOCK,
         "keep_path": bool(history),
     }
-    framework, dtype = setting(A, like)
-    watch = Watch("diagonal", framework, callback, history, timeout, max_products)
+    run = place(A, like)
+    watch = Watch("diagonal", run[0], callback, history, timeout, max_products)
     return estimate(
-        "diagonal", A, options, number, _METHODS, _arrays.seed_of(seed), framework, dtype, watch
+        "estimate_diagonal", A, options, number, _METHODS, _arrays.seed_of(seed), run, watch
     )
 
 
@@ -124,27 +125,28 @@ def estimate(
     number: int,
     methods: tuple[str, ...],
     seed: int,
-    framework: Framework,
-    dtype: np.dtype[Any],
+    where: tuple[Framework, Any, np.dtype[Any]],
     watch: Watch,
     squared: bool = True,
 ) -> VectorEstimate:
     """Run an estimator of vectors; its squares become norms unless they are wanted `squared`."""
-    with Binding(dtype, framework) as run, watch.running() as ending:
-        value, variance, outcome = getattr(_arrays.core(dtype), name)(
+    framework, core, dtype = where
+    with Binding(dtype, framework, core) as run, watch.running() as ending:
+        value, variance, outcome = getattr(core, name)(
             run(A), options, number, seed, watch.monitor, None
         )
+        value, variance = (framework.brought(x) for x in (value, variance))
         stderr = np.sqrt(np.maximum(variance.real, 0.0))
         if not squared:
             value, stderr = _roots(value.real, stderr)
-        elif name != "diagonal":
+        elif name != "estimate_diagonal":
             value = value.real
         account = without_tolerance(account_of(outcome, watch.history))
         account["method"] = methods[outcome["method"]]
         if options["keep_path"]:
             errors = outcome["path_stderr"]
             account["path"] = EstimatePath(outcome["path_products"], None, errors)
-        both = (framework.from_numpy(np.ascontiguousarray(x)) for x in (value, stderr))
+        both = (framework.taken_back(np.ascontiguousarray(x), core) for x in (value, stderr))
         ending.result = result = VectorEstimate(tuple(both), **account)
     return result
 

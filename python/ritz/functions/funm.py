@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
+from ritz._device import DeviceProblem, columns_on_device, device_setting, on_device
 from ritz._linear import require_self_adjoint, require_square
 from ritz._nodes import Binding
 from ritz._run import Callbacks, LinearProblem, Watch
@@ -274,13 +275,22 @@ def funm_multiply(
     )
 
     def run_one(v: Any, column: int, watch_of: Callable[[Any, Any], Watch]) -> FunmResult:
-        problem = LinearProblem(A, _complex(A, v) if complex_wanted else v, None)
+        problem: Any
+        if on_device(v):
+            problem = DeviceProblem(A, v, None)
+            if complex_wanted and problem.dtype.kind != "c":
+                raise TypeError("t or z is complex: pass b as a complex vector on the device")
+        else:
+            problem = LinearProblem(A, _complex(A, v) if complex_wanted else v, None)
         watch = watch_of(problem.framework, problem.tree)
         monitor = watch.column(column)
-        room = _BASIS_BYTES // max(1, problem.b.nbytes)
+        room = _BASIS_BYTES // max(1, problem.b.size * problem.dtype.itemsize)
         options["max_basis"] = max_basis or min(max(room, _BASIS_LEAST), most)
         call = _caller(functions, problem.dtype, method, matrix_function)
-        with Binding(problem.dtype, problem.framework) as bound, watch.running() as ending:
+        with (
+            Binding(problem.dtype, problem.framework, problem.core) as bound,
+            watch.running() as ending,
+        ):
             Y, outcome = problem.core.funm(
                 method,
                 bound(A),
@@ -294,7 +304,7 @@ def funm_multiply(
                 seed,
                 monitor,
             )
-            ys = [problem.vector(np.ascontiguousarray(Y[:, j])) for j in range(functions.count)]
+            ys = [problem.vector(problem.column(Y, j)) for j in range(functions.count)]
             y = ys if functions.several else ys[0]
             outcome["bound"] &= bounded
             ending.result = result = _result(
@@ -526,6 +536,30 @@ def _several(A: LinearOperator, b: Any) -> bool:
     return len(shape) == 2 and shape[-1] != 1
 
 
+def _host_columns(A: LinearOperator, b: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """Return the columns of b, and what makes a block of the results."""
+    B, framework = _arrays.array(b, "b")
+    if B.shape[0] != A.shape[0]:
+        raise ValueError(f"b has shape {B.shape}; A has shape {A.shape}")
+
+    def block(values: Sequence[Any]) -> Any:
+        arrays = [framework.to_numpy(v, "y") for v in values]
+        return framework.from_numpy(np.stack(arrays, axis=1))
+
+    count = B.shape[1]
+    return [framework.from_numpy(np.ascontiguousarray(B[:, j])) for j in range(count)], block
+
+
+def _device_columns(A: LinearOperator, b: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    framework, core, _, shape = device_setting(b, "b", [A])
+    rows = columns_on_device(framework, core, b, "b", A.shape[0])
+
+    def block(values: Sequence[Any]) -> Any:
+        return framework.from_columns(core.stack([core.take(v, "y") for v in values]))
+
+    return [framework.from_run(rows.row(j)) for j in range(shape[1])], block
+
+
 def _columns(
     A: LinearOperator,
     b: Any,
@@ -533,24 +567,15 @@ def _columns(
     run_one: Callable[..., FunmResult],
     watch: Callable[[Any, Any], Watch],
 ) -> FunmResult:
-    B, framework = _arrays.array(b, "b")
-    if B.shape[0] != A.shape[0]:
-        raise ValueError(f"b has shape {B.shape}; A has shape {A.shape}")
-    if B.shape[1] == 0:
+    apart, together = (_device_columns if on_device(b) else _host_columns)(A, b)
+    if not apart:
         raise ValueError("b has no columns; pass at least one")
-    columns = tuple(
-        run_one(framework.from_numpy(np.ascontiguousarray(B[:, j])), j, watch)
-        for j in range(B.shape[1])
-    )
-
-    def block(values: Sequence[Any]) -> Any:
-        arrays = [framework.to_numpy(v, "y") for v in values]
-        return framework.from_numpy(np.stack(arrays, axis=1))
+    columns = tuple(run_one(v, j, watch) for j, v in enumerate(apart))
 
     if functions.several:
-        y: Any = [block([c.y[i] for c in columns]) for i in range(functions.count)]
+        y: Any = [together([c.y[i] for c in columns]) for i in range(functions.count)]
     else:
-        y = block([c.y for c in columns])
+        y = together([c.y for c in columns])
     failed = [j for j, c in enumerate(columns) if not c.converged]
     worst = columns[failed[0]] if failed else max(columns, key=lambda c: c.iterations)
     text = worst.message

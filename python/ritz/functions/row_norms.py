@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ritz import _arrays
-from ritz._run import Callbacks, Watch, setting
+from ritz._device import place
+from ritz._run import Callbacks, Watch
 from ritz.functions.diagonal import estimate
 from ritz.functions.trace import BLOCK, budget, chosen
 from ritz.operators import aslinearoperator
@@ -96,8 +97,8 @@ def row_norms(
         "block": BLOCK,
         "keep_path": bool(history),
     }
-    framework, dtype = setting(A, like)
-    watch = Watch("row_norms", framework, callback, history, timeout, max_products)
+    run = place(A, like)
+    watch = Watch("row_norms", run[0], callback, history, timeout, max_products)
     return estimate(
         "row_norms2",
         A,
@@ -105,8 +106,7 @@ def row_norms(
         number,
         _NUMBERED,
         _arrays.seed_of(seed),
-        framework,
-        dtype,
+        run,
         watch,
         bool(squared),
     )

@@ -6,9 +6,10 @@ import os
 from typing import Any
 
 from ritz import _arrays
+from ritz._device import place
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
 from ritz.operators import aslinearoperator
 from ritz.results import Estimate, EstimatePath, account_of, without_tolerance
 from ritz.workspace import Workspace, lent
@@ -123,8 +124,7 @@ def trace(
     seed = _arrays.seed_of(seed)
     path = "" if checkpoint is None else os.fspath(checkpoint)
     every = _arrays.nonnegative(checkpoint_every, "checkpoint_every")
-    framework, dtype = setting(A, like)
-    core = _arrays.core(dtype)
+    framework, core, dtype = place(A, like)
     watch = Watch("trace", framework, callback, history, timeout, max_products)
     options = {
         "samples": samples,
@@ -134,8 +134,8 @@ def trace(
         "keep_path": bool(history),
     }
     with (
-        lent(workspace, "trace", dtype) as memory,
-        Binding(dtype, framework) as run,
+        lent(workspace, "trace", dtype, core) as memory,
+        Binding(dtype, framework, core) as run,
         watch.running() as ending,
     ):
         value, stderr, outcome = core.trace(

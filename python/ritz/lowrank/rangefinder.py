@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ritz import _arrays
+from ritz._device import place
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
 from ritz.lowrank.svd_lowrank import _message, _rank, known_norm
 from ritz.operators import aslinearoperator
 from ritz.results import Result, account_of
@@ -132,8 +133,7 @@ def rangefinder(
                 "fewer columns"
             )
     seed = _arrays.seed_of(seed)
-    framework, dtype = setting(A, like)
-    core = _arrays.core(dtype)
+    framework, core, dtype = place(A, like)
     watch = Watch("rangefinder", framework, callback, history, timeout, max_products)
     options = {
         "columns": columns,
@@ -143,7 +143,7 @@ def rangefinder(
         "norm": known_norm(A) if tol > 0.0 else 0.0,
         "seed": seed,
     }
-    with Binding(dtype, framework) as run, watch.running() as ending:
+    with Binding(dtype, framework, core) as run, watch.running() as ending:
         Q, outcome = core.rangefinder(run(A), options, watch.monitor)
         account = account_of(outcome, watch.history)
         account["message"] = _message(account, tol)
@@ -155,5 +155,5 @@ def rangefinder(
             "method": "rangefinder",
             "seed": seed,
         }
-        ending.result = result = RangefinderResult((framework.from_numpy(Q),), **account)
+        ending.result = result = RangefinderResult((framework.from_columns(Q),), **account)
     return result

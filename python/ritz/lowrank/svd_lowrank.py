@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays, _nodes
+from ritz._device import place
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
 from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import Result, Status, account_of, axes
 
@@ -241,8 +242,7 @@ def svd_lowrank(
                 f"max_products is {max_products}; pass at least {first}, or a smaller block"
             )
     seed = _arrays.seed_of(seed)
-    framework, dtype = setting(A, like)
-    core = _arrays.core(dtype)
+    framework, core, dtype = place(A, like)
     watch = Watch("svd_lowrank", framework, callback, history, timeout, max_products)
     options = {
         "k": wanted,
@@ -256,8 +256,8 @@ def svd_lowrank(
         "verify": bool(verify),
         "seed": seed,
     }
-    with Binding(dtype, framework) as run, watch.running() as ending:
-        U, s, V, residuals, outcome = core.svd_lowrank(run(A), options, watch.monitor)
+    with Binding(dtype, framework, core) as run, watch.running() as ending:
+        U, s, Vh, residuals, outcome = core.svd_lowrank(run(A), options, watch.monitor)
         account = account_of(outcome, watch.history)
         account["message"] = _message(account, tol)
         account |= {
@@ -275,9 +275,9 @@ def svd_lowrank(
         values = s.astype(np.dtype(dtype.char.lower()))
         ending.result = result = SvdLowrankResult(
             (
-                framework.from_numpy(U),
+                framework.from_columns(U),
                 framework.from_numpy(values),
-                framework.from_numpy(V.conj().T),
+                framework.from_run(Vh),
             ),
             **account,
         )

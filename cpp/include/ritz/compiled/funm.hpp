@@ -1,4 +1,5 @@
-// Functions of operators times vectors, on host memory with type-erased operators.
+// Functions of operators times vectors, on memory of the host or of a device, with type-erased
+// operators.
 #pragma once
 
 #include "ritz/function/funm.hpp"
@@ -6,49 +7,42 @@
 #include "ritz/function/funm_chebyshev.hpp"
 #include "ritz/function/funm_rational.hpp"
 #include "ritz/op/operator_ref.hpp"
+#include "ritz/space/cuda.hpp"
 #include "ritz/space/host.hpp"
 
 namespace ritz::compiled {
 
-/// What every method takes: column k of Y becomes f_k(tA) b.
-template <Field T>
-struct FunmProblem {
-  HostSpace<T>& space;
-  const OperatorRef<T>& A;
-  VectorView<const T> b;
-  BlockView<T> Y;
-  const FunmOptions& options;
-  const Monitor& monitor;
-  std::span<FunmAccount> accounts;
+/// For HostSpace and CudaSpace.
+template <Space S>
+struct RITZ_API Functions {
+  using T = typename S::Value;
+
+  /// What every method takes: column k of Y becomes f_k(tA) b.
+  struct Problem {
+    S& space;
+    const OperatorRef<T>& A;
+    VectorView<const T> b;
+    BlockView<T> Y;
+    const FunmOptions& options;
+    const Monitor& monitor;
+    std::span<FunmAccount> accounts;
+  };
+  using Names = std::span<const NamedFunction>;
+  using OnLine = SpectralFunctions<WideOf<T>>;
+
+  static FunmOutcome lanczos(const Problem& p, Names functions, FunmWorkspace<S>& ws);
+  static FunmOutcome lanczos(const Problem& p, const OnLine& f, FunmWorkspace<S>& ws);
+  static FunmOutcome arnoldi(const Problem& p, Names functions, FunmArnoldiWorkspace<S>& ws);
+  static FunmOutcome arnoldi(const Problem& p, const ComplexFunctions& f,
+                             FunmArnoldiWorkspace<S>& ws);
+  static FunmOutcome arnoldi(const Problem& p, const SmallFunctions& f, const SmallFacts& facts,
+                             FunmArnoldiWorkspace<S>& ws);
+  static FunmOutcome chebyshev(const Problem& p, Names functions, RandomKey seed,
+                               FunmChebyshevWorkspace<S>& ws);
+  static FunmOutcome chebyshev(const Problem& p, const OnLine& f, RandomKey seed,
+                               FunmChebyshevWorkspace<S>& ws);
+  static FunmOutcome rational(const Problem& p, const PartialFractions& r,
+                              FunmRationalWorkspace<S>& ws);
 };
-
-template <Field T>
-RITZ_API FunmOutcome funm(const FunmProblem<T>& p, std::span<const NamedFunction> functions,
-                          FunmWorkspace<HostSpace<T>>& ws);
-template <Field T>
-RITZ_API FunmOutcome funm(const FunmProblem<T>& p, const SpectralFunctions<WideOf<T>>& f,
-                          FunmWorkspace<HostSpace<T>>& ws);
-
-template <Field T>
-RITZ_API FunmOutcome funm_arnoldi(const FunmProblem<T>& p, std::span<const NamedFunction> functions,
-                                  FunmArnoldiWorkspace<HostSpace<T>>& ws);
-template <Field T>
-RITZ_API FunmOutcome funm_arnoldi(const FunmProblem<T>& p, const ComplexFunctions& f,
-                                  FunmArnoldiWorkspace<HostSpace<T>>& ws);
-template <Field T>
-RITZ_API FunmOutcome funm_arnoldi(const FunmProblem<T>& p, const SmallFunctions& f,
-                                  const SmallFacts& facts, FunmArnoldiWorkspace<HostSpace<T>>& ws);
-
-template <Field T>
-RITZ_API FunmOutcome funm_chebyshev(const FunmProblem<T>& p,
-                                    std::span<const NamedFunction> functions, RandomKey seed,
-                                    FunmChebyshevWorkspace<HostSpace<T>>& ws);
-template <Field T>
-RITZ_API FunmOutcome funm_chebyshev(const FunmProblem<T>& p, const SpectralFunctions<WideOf<T>>& f,
-                                    RandomKey seed, FunmChebyshevWorkspace<HostSpace<T>>& ws);
-
-template <Field T>
-RITZ_API FunmOutcome funm_rational(const FunmProblem<T>& p, const PartialFractions& r,
-                                   FunmRationalWorkspace<HostSpace<T>>& ws);
 
 }  // namespace ritz::compiled

@@ -1,4 +1,4 @@
-// The linear solvers with type-erased operators, on host memory; single ones also on a device.
+// The linear solvers with type-erased operators, on memory of the host or of a device.
 #pragma once
 
 #include <memory>
@@ -52,19 +52,22 @@ typename Method::Outcome solve(HostSpace<T>& space, const OperatorRef<T>& A,
   return static_cast<const typename Method::Outcome&>(run->outcome());
 }
 
-/// As ritz::run_columns.
-template <Field T>
-RITZ_API void run_columns(HostSpace<T>& space, std::span<AbstractStepper<T>* const> runs,
-                          const OperatorRef<T>& A, const OptionalOperator<T>& M, bool batched);
-
 enum class BlockMethod { cg, minres, gmres };
 
-/// ritz::block_cg, block_minres (without M) or block_gmres, in a workspace of its own.
-template <Field T>
-RITZ_API void block_solve(BlockMethod method, HostSpace<T>& space, const OperatorRef<T>& A,
+/// Many right-hand sides, over HostSpace and CudaSpace.
+template <Space S>
+struct RITZ_API Columns {
+  using T = typename S::Value;
+
+  /// As ritz::run_columns.
+  static void run(S& space, std::span<AbstractStepper<T>* const> runs, const OperatorRef<T>& A,
+                  const OptionalOperator<T>& M, bool batched);
+  /// ritz::block_cg, block_minres (without M) or block_gmres, in a workspace of its own.
+  static void block_solve(BlockMethod method, S& space, const OperatorRef<T>& A,
                           const OptionalOperator<T>& M, BlockView<const T> B, BlockView<T> X,
                           const BlockGmresOptions& opt, const Monitor& monitor,
                           std::span<Outcome> outcomes);
+};
 
 /// As ritz::cg_shifts and ritz::lsqr_damps.
 template <Field T>

@@ -9,8 +9,19 @@
 #include <vector>
 
 #include "ritz/core/types.hpp"
+#include "ritz/core/view.hpp"
 
 namespace ritz {
+
+/// Memory that the host reaches by copies only.
+class RemoteMemory {
+ public:
+  virtual void download(const void* from, void* to, std::size_t bytes) = 0;
+  virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
+
+ protected:
+  ~RemoteMemory() = default;
+};
 
 /// A file that holds the state of one run. A method saves at points from which it can go on to the
 /// same bits; a run of the same problem with the same options that finds the file goes on there.
@@ -22,6 +33,7 @@ class Checkpoint {
   struct Part {
     void* data;
     std::size_t bytes;
+    RemoteMemory* memory = nullptr;  ///< where that is, if not the host's
 
     Part(void* start, std::size_t size) : data(start), bytes(size) {}
     template <class Range>
@@ -37,6 +49,13 @@ class Checkpoint {
     requires std::is_trivially_copyable_v<V>
   static Part value(V& v) {
     return {&v, sizeof(V)};
+  }
+  /// Vectors of a space.
+  template <class S>
+  static Part columns(const S& space, BlockView<typename S::Value> V) {
+    Part part(V.data, static_cast<std::size_t>(V.ld * V.cols) * sizeof(typename S::Value));
+    if constexpr (requires { space.queue(); }) part.memory = &space.queue();
+    return part;
   }
 
   Checkpoint() = default;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ritz/core/checkpoint.hpp"
 #include "ritz/core/function_ref.hpp"
 #include "ritz/device/backend.hpp"
 
@@ -62,7 +63,8 @@ class RITZ_API DeviceRecording {
 /// Calls are collected and handed over together, when somebody reads, waits, or queues work of his
 /// own: a backend then sees whole stretches of a method, and can replay those that come again.
 /// One thread at a time.
-class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
+class RITZ_API DeviceQueue final : public std::enable_shared_from_this<DeviceQueue>,
+                                   public RemoteMemory {
  public:
   /// The queue of a stream: the same one as long as anybody holds it.
   static std::shared_ptr<DeviceQueue> of(std::int32_t device, void* stream = nullptr);
@@ -101,11 +103,11 @@ class RITZ_API DeviceQueue : public std::enable_shared_from_this<DeviceQueue> {
   /// While recording: keeps something alive as long as the recording.
   void keep(std::shared_ptr<void> thing) { kept_.push_back(std::move(thing)); }
 
-  void upload(void* to, const void* from, std::size_t bytes);
+  void upload(void* to, const void* from, std::size_t bytes) override;
   /// From device memory: waits, unless it came with the last wait and nothing was queued since.
   void read(const double* from, double* to, std::size_t doubles);
   /// Likewise bytes of any kind; always waits.
-  void download(const void* from, void* to, std::size_t bytes);
+  void download(const void* from, void* to, std::size_t bytes) override;
   struct Stretch {
     const double* start;
     std::size_t doubles;

@@ -448,7 +448,7 @@ class EigsRun {
                         : "");
   }
   std::array<Checkpoint::Part, 4> parts() {
-    const auto [state, projected, columns] = basis_.parts();
+    const auto [state, projected, columns] = basis_.parts(space_);
     return {Checkpoint::value(now_), state, projected, columns};
   }
 

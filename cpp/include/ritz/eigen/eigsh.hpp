@@ -314,11 +314,9 @@ class EigshRun {
     return text + numbers;
   }
   std::array<Checkpoint::Part, 5> state() {
-    const auto block = [](BlockView<T> V) {
-      return Checkpoint::Part(V.data, static_cast<std::size_t>(V.ld * V.cols) * sizeof(T));
-    };
     return {Checkpoint::value(progress_), Checkpoint::Part(ws_.projected),
-            Checkpoint::Part(ws_.estimates), block(ws_.V), block(ws_.MV)};
+            Checkpoint::Part(ws_.estimates), Checkpoint::columns(basis_.space, ws_.V),
+            Checkpoint::columns(basis_.space, ws_.MV)};
   }
   void save() {
     if (!checkpoint_.due()) return;

@@ -181,9 +181,9 @@ class KrylovSchur {
   }
 
   /// Between `truncate` and `grow`, all there is to save.
-  std::array<Checkpoint::Part, 3> parts() {
+  std::array<Checkpoint::Part, 3> parts(const S& space) {
     return {Checkpoint::value(state_), Checkpoint::Part(projected_),
-            Checkpoint::Part(V.data, static_cast<std::size_t>(V.ld * (m_ + 1)) * sizeof(T))};
+            Checkpoint::columns(space, V.columns(0, m_ + 1))};
   }
   void resume() { size = state_.kept; }
 

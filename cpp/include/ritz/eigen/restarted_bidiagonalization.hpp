@@ -317,11 +317,8 @@ class RestartedBidiagonalization {
     return text;
   }
   std::array<Checkpoint::Part, 4> state() {
-    const auto bytes = [](const BlockView<T>& V) {
-      return static_cast<std::size_t>(V.ld * V.cols) * sizeof(T);
-    };
-    return {Checkpoint::value(at_), Checkpoint::Part(ws_.B),
-            Checkpoint::Part(ws_.P.data, bytes(ws_.P)), Checkpoint::Part(ws_.Q.data, bytes(ws_.Q))};
+    return {Checkpoint::value(at_), Checkpoint::Part(ws_.B), Checkpoint::columns(space_, ws_.P),
+            Checkpoint::columns(space_, ws_.Q)};
   }
   void save() {
     // The search for copies is made again; it starts from what the main run ends with.

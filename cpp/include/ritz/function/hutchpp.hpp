@@ -71,7 +71,7 @@ class HutchPP {
   std::vector<Checkpoint::Part> state(Index k) {
     reserve(k);
     k_ = qr_.rank = k;
-    std::vector<Checkpoint::Part> parts{ws_.Q.part(k), ws_.Z.part(k), ws_.Y.part(k)};
+    std::vector<Checkpoint::Part> parts{ws_.Q.part(s_, k), ws_.Z.part(s_, k), ws_.Y.part(s_, k)};
     for (SmallMatrix<W>* small : {&qr_.R, &H_, &X_, &ZG_, &QY_}) {
       grow(*small, k, k);
       parts.emplace_back(small->data);

@@ -64,8 +64,8 @@ class GrowingBlock {
   }
 
   /// The memory of the first `count` columns.
-  Checkpoint::Part part(Index count) const {
-    return {all_.data, static_cast<std::size_t>(all_.ld * count) * sizeof(T)};
+  Checkpoint::Part part(const S& space, Index count) const {
+    return Checkpoint::columns(space, all_.columns(0, count));
   }
   VectorView<T> column(Index j) const { return all_.column(j); }
   BlockView<T> columns(Index start, Index count) const { return all_.columns(start, count); }

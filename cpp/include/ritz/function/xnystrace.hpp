@@ -68,8 +68,8 @@ class Nystrom {
   /// What k probes left, to be saved, or to be read into.
   std::vector<Checkpoint::Part> state(Index k) {
     reserve(k);
-    return {ws_.Omega.part(k), ws_.Y.part(k), Checkpoint::Part(M_.data), Checkpoint::Part(G_.data),
-            Checkpoint::value(norm2_Y_)};
+    return {ws_.Omega.part(s_, k), ws_.Y.part(s_, k), Checkpoint::Part(M_.data),
+            Checkpoint::Part(G_.data), Checkpoint::value(norm2_Y_)};
   }
 
   /// Forms F; false if the ladder of shifts did not end at a positive definite matrix.

@@ -76,12 +76,8 @@ class XTrace {
     k_ = qr_.rank = k;
     for (SmallMatrix<W>* small : {&qr_.R, &H_, &W_, &T_}) grow(*small, k, k);
     norm2_.resize(static_cast<std::size_t>(k));
-    return {ws_.Q.part(k),
-            ws_.Z.part(k),
-            Checkpoint::Part(qr_.R.data),
-            Checkpoint::Part(H_.data),
-            Checkpoint::Part(W_.data),
-            Checkpoint::Part(T_.data),
+    return {ws_.Q.part(s_, k),         ws_.Z.part(s_, k),         Checkpoint::Part(qr_.R.data),
+            Checkpoint::Part(H_.data), Checkpoint::Part(W_.data), Checkpoint::Part(T_.data),
             Checkpoint::Part(norm2_)};
   }
 
