@@ -399,7 +399,6 @@ class _Methods(Protocol):
         options: dict[str, Any],
         monitor: Monitor,
     ) -> tuple[DeviceArray, dict[str, Any]]: ...
-    def lobpcg_workspace(self, rows: int, cols: int, ncv: int) -> Workspace: ...
     def lobpcg(
         self,
         a: _Operator,
@@ -409,7 +408,6 @@ class _Methods(Protocol):
         y: npt.NDArray[Any] | None,
         options: dict[str, Any],
         monitor: Monitor,
-        workspace: Workspace | None,
     ) -> tuple[
         npt.NDArray[np.float64], npt.NDArray[Any], npt.NDArray[np.float64], dict[str, Any]
     ]: ...

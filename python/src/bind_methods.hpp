@@ -38,7 +38,6 @@ void bind_device(py::module_ m);
 void bind_cg_batch(const ElementTypes& types);
 void bind_eigs(const ElementTypes& types);
 void bind_kaczmarz(const ElementTypes& types);
-void bind_lobpcg(const ElementTypes& types);
 void bind_lstsq(const ElementTypes& types);
 void bind_nystrom(const ElementTypes& types);
 void bind_quadrature(const ElementTypes& types);
@@ -49,6 +48,7 @@ void bind_sketch(const ElementTypes& types);
 void bind_eigsh(Places& places);
 void bind_estimators(Places& places);
 void bind_funm(Places& places);
+void bind_lobpcg(Places& places);
 void bind_lowrank(Places& places);
 void bind_svds(Places& places);
 

@@ -302,6 +302,31 @@ def test_singular_triplets_of_device_operators(dtype, shape):
     np.testing.assert_allclose(s, exact[-2:], atol=tol)
 
 
+def test_lobpcg_on_a_device():
+    d, X = np.linspace(1.0, 2.0, N), RNG.standard_normal((N, 3))
+    blocks = ritz.LinearOperator(
+        (N, N),
+        matmat=lambda X: on(np.asfortranarray(SPD @ host(X))),
+        symmetric=True,
+        dtype=np.float64,
+    )
+    M = ritz.diagonal(1.0 / np.diag(SPD))
+    start = on(np.asfortranarray(X))
+    w, V = result = ritz.lobpcg(blocks, start, M=M, largest=False, maxiter=200)
+    assert result.converged
+    values, vectors = np.linalg.eigh(SPD)
+    np.testing.assert_allclose(w, values[:3], rtol=1e-9)
+    np.testing.assert_allclose(SPD @ host(V), host(V) * w, atol=1e-9)
+    np.testing.assert_array_equal(host(start), X)
+    known = on(np.asfortranarray(vectors[:, -2:]))
+    w, V = ritz.lobpcg(closure(SPD), start, ritz.diagonal(d), Y=known, maxiter=200)
+    exact = host(V).T @ (d[:, None] * host(V))
+    np.testing.assert_allclose(exact, np.eye(3), atol=1e-10)
+    np.testing.assert_allclose(host(V).T @ (d[:, None] * vectors[:, -2:]), 0.0, atol=1e-9)
+    with pytest.raises(TypeError, match="Y is in host memory"):
+        ritz.lobpcg(closure(SPD), start, Y=vectors[:, -2:])
+
+
 def test_norms_and_low_rank_approximations_of_device_operators():
     U, V = np.linalg.qr(matrix((80, 30), "float64"))[0], np.linalg.qr(matrix((50, 30), "f8", 7))[0]
     values = 2.0 ** -np.arange(30.0)
@@ -462,10 +487,9 @@ def test_workspaces_on_a_device_are_used_again():
 def test_checkpoints_of_device_runs_go_on_to_the_same_bits(method, tmp_path):
     like, path = on(np.ones(3)), tmp_path / "state"
     a = np.diag(np.linspace(1.0, 2.0, 400))
+    options = {"k": 4, "ncv": 12}
     if method == "trace":
         options = {"method": "xtrace", "max_products": 96}
-    else:
-        options = {"k": 4, "ncv": 12}
 
     def run(limit=None, **more):
         calls = 0

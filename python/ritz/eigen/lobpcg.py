@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ritz import _arrays
 from ritz._linear import require_self_adjoint
+from ritz._device import columns_on_device, device_setting, on_device
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
@@ -153,16 +154,13 @@ def lobpcg(
 
     Hetmaniuk, Lehoucq: Basis selection in LOBPCG. J. Comput. Phys. 218, 2006.
     """
-    start, framework = _arrays.array(X, "X")
-    if start.ndim == 1:
-        start = start[:, None]
-    if start.ndim != 2 or start.shape[1] == 0:
-        raise ValueError(f"X has shape {np.shape(X)}; pass (n, k), a guess for each eigenvector")
-    n, k = start.shape
+    shape = tuple(X.shape) if on_device(X) else np.shape(X)
+    n, k = shape if len(shape) == 2 else (*shape, 1) if len(shape) == 1 else (0, 0)
+    if k == 0:
+        raise ValueError(f"X has shape {shape}; pass (n, k), a guess for each eigenvector")
     a = _operator(A, "A", n)
     b = None if B is None else _operator(B, "B", n)
     m = None if M is None else _operator(M, "M", n)
-    known = None if Y is None else _constraints(Y, n)
     options = {
         "largest": bool(largest),
         "tol": 0.0 if tol is None else _arrays.nonnegative(tol, "tol"),
@@ -171,24 +169,32 @@ def lobpcg(
         "seed": _arrays.seed_of(seed),
     }
     if k > n:
-        raise ValueError(f"X has shape {start.shape}; A has only n = {n} eigenvectors")
-    dtype = working_dtype([a, b, m], [v.dtype for v in (start, known) if v is not None])
+        raise ValueError(f"X has shape {shape}; A has only n = {n} eigenvectors")
+    start: Any
+    known: Any = None
+    if on_device(X):
+        framework, core, dtype, _ = device_setting(X, "X", [a, b, m])
+        start = columns_on_device(framework, core, X, "X", n)
+        if Y is not None:
+            known = columns_on_device(framework, core, Y, "Y", n)
+    else:
+        start, framework = _arrays.array(X, "X")
+        known = None if Y is None else _constraints(Y, n)
+        dtype = working_dtype([a, b, m], [v.dtype for v in (start, known) if v is not None])
+        start = np.asfortranarray(_arrays.cast(start.reshape(n, k), dtype, "X"))
+        known = None if known is None else np.asfortranarray(_arrays.cast(known, dtype, "Y"))
+        core = _arrays.core(dtype)
     if tol is not None and options["tol"] == 0.0:  # 0 asks for what the precision allows
         options["tol"] = float(np.finfo(dtype).eps)
-    columns = np.array(_arrays.cast(start, dtype, "X"), order="F")
-    if known is not None:
-        known = np.asfortranarray(_arrays.cast(known, dtype, "Y"))
-    core = _arrays.core(dtype)
     watch = Watch("lobpcg", framework, callback, history, timeout, max_products)
-    with Binding(dtype, framework) as run, watch.running() as ending:
+    with Binding(dtype, framework, core) as run, watch.running() as ending:
         w, V, residuals, outcome = core.lobpcg(
             run(a),
-            columns,
+            start,
             *(None if p is None else run(p) for p in (b, m)),
             known,
             options,
             watch.monitor,
-            None,
         )
         account = account_of(outcome, watch.history)
         account |= {
@@ -199,7 +205,7 @@ def lobpcg(
         }
         real = np.dtype(dtype.char.lower())
         values = framework.from_numpy(w.astype(real))
-        ending.result = result = LobpcgResult((values, framework.from_numpy(V)), **account)
+        ending.result = result = LobpcgResult((values, framework.from_columns(V)), **account)
     return result
 
 
