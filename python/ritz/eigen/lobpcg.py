@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
-from ritz._linear import require_self_adjoint
 from ritz._device import columns_on_device, device_setting, on_device
+from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch
+from ritz.frameworks import Framework
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import Result, account_of, axes
 
@@ -170,13 +171,15 @@ def lobpcg(
     }
     if k > n:
         raise ValueError(f"X has shape {shape}; A has only n = {n} eigenvectors")
+    framework: Framework
     start: Any
     known: Any = None
     if on_device(X):
-        framework, core, dtype, _ = device_setting(X, "X", [a, b, m])
-        start = columns_on_device(framework, core, X, "X", n)
+        device, core, dtype, _ = device_setting(X, "X", [a, b, m])
+        framework = device
+        start = columns_on_device(device, core, X, "X", n)
         if Y is not None:
-            known = columns_on_device(framework, core, Y, "Y", n)
+            known = columns_on_device(device, core, Y, "Y", n)
     else:
         start, framework = _arrays.array(X, "X")
         known = None if Y is None else _constraints(Y, n)
