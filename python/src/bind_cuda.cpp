@@ -11,7 +11,8 @@ namespace ritz::python {
 
 namespace {
 
-/// A Python callable with arrays in device memory in and out, on the queue's stream.
+/// A Python callable with arrays in device memory in and out, on the queue's stream. Called with
+/// the GIL.
 template <Field T>
 class DeviceClosure {
  public:
@@ -32,16 +33,12 @@ class DeviceClosure {
 
   explicit operator bool() const { return !f_.is_none(); }
 
-  /// y = f(x), or f(x, y) fills y.
-  void operator()(VectorView<const T> x, VectorView<T> y, bool fills) const {
-    const py::gil_scoped_acquire gil;
+  // The closure's own work comes after what was collected: each of these hands that over first.
+
+  /// y = f(x).
+  void operator()(VectorView<const T> x, VectorView<T> y) const {
     const py::object in = array(const_cast<T*>(x.data), x.size);
-    const py::object out = fills ? array(y.data, y.size) : py::object();
-    space_.queue().flush();  // the closure's own work comes after what was collected
-    if (fills) {
-      call(py::make_tuple(in, out));
-      return;
-    }
+    space_.queue().flush();
     const py::object result = call(py::make_tuple(in));
     check(result, y.size);
     const DeviceArray a = taken(result, result, y.size);
@@ -49,9 +46,15 @@ class DeviceClosure {
     hold(result);
   }
 
+  /// f(x, y) fills y.
+  void fill(VectorView<const T> x, VectorView<T> y) const {
+    const py::tuple both =
+        py::make_tuple(array(const_cast<T*>(x.data), x.size), array(y.data, y.size));
+    space_.queue().flush();
+    call(both);
+  }
   /// Y = f(X) on arrays (n, k), whose columns lie one after the other.
-  void operator()(BlockView<const T> X, BlockView<T> Y) const {
-    const py::gil_scoped_acquire gil;
+  void block(BlockView<const T> X, BlockView<T> Y) const {
     device::DeviceQueue& queue = space_.queue();
     DeviceArray in{const_cast<T*>(X.data),   X.rows * X.cols, type_string<T>(),
                    queue.shared_from_this(), nullptr,         {X.cols, X.rows}};
@@ -132,49 +135,6 @@ class DeviceClosure {
   mutable std::size_t next_ = 0;
 };
 
-template <Field T>
-class DeviceClosureOperator {
- public:
-  using Call = std::shared_ptr<DeviceClosure<T>>;
-  DeviceClosureOperator(Index rows, Index cols, Call matvec, Call rmatvec, Call matmat,
-                        Call rmatmat, bool fills)
-      : rows_(rows),
-        cols_(cols),
-        matvec_(std::move(matvec)),
-        rmatvec_(std::move(rmatvec)),
-        matmat_(std::move(matmat)),
-        rmatmat_(std::move(rmatmat)),
-        fills_(fills) {}
-
-  Index rows() const { return rows_; }
-  Index cols() const { return cols_; }
-  bool has_adjoint() const { return *rmatvec_ || *rmatmat_; }
-  void apply(VectorView<const T> x, VectorView<T> y) const { call(*matvec_, *matmat_, x, y); }
-  void apply_adjoint(VectorView<const T> x, VectorView<T> y) const {
-    call(*rmatvec_, *rmatmat_, x, y);
-  }
-  void apply_block(BlockView<const T> X, BlockView<T> Y) const {
-    call_block(*matvec_, *matmat_, X, Y);
-  }
-  void apply_adjoint_block(BlockView<const T> X, BlockView<T> Y) const {
-    call_block(*rmatvec_, *rmatmat_, X, Y);
-  }
-
- private:
-  using One = DeviceClosure<T>;
-  void call(const One& single, const One& block, VectorView<const T> x, VectorView<T> y) const {
-    single ? single(x, y, fills_) : block(as_block(x), as_block(y));
-  }
-  void call_block(const One& single, const One& block, BlockView<const T> X, BlockView<T> Y) const {
-    if (block) return block(X, Y);
-    for (Index j = 0; j < X.cols; ++j) single(X.column(j), Y.column(j), fills_);
-  }
-
-  Index rows_, cols_;
-  Call matvec_, rmatvec_, matmat_, rmatmat_;
-  bool fills_;
-};
-
 /// Products that Python functions make; what they are called with are arrays of the `adapter`'s
 /// framework.
 template <Field T>
@@ -184,7 +144,7 @@ DeviceNode<T> closure(DeviceCore<T>& core, Index rows, Index cols, py::object ma
   const auto call = [&](py::object f, const char* what) {
     return std::make_shared<DeviceClosure<T>>(std::move(f), adapter, core.space(), name + what);
   };
-  return {AnyOperator<T>(DeviceClosureOperator<T>(
+  return {AnyOperator<T>(ClosureOperator<T, DeviceClosure<T>>(
               rows, cols, call(std::move(matvec), "matvec"), call(std::move(rmatvec), "rmatvec"),
               call(std::move(matmat), "matmat"), call(std::move(rmatmat), "rmatmat"), fills)),
           true, core.space()};
@@ -360,21 +320,13 @@ py::tuple solve_block(DeviceCore<T>& core, const std::string& method, const py::
   return py::make_tuple(array, described);
 }
 
-template <Field T>
+template <Field T, bool Adjoint>
 py::object apply(DeviceCore<T>& core, const DeviceNode<T>& a, const py::object& x) {
-  check_size("x", core.given(x).size, a.op.cols());
-  auto [y, to] = core.vector(a.op.rows());
-  a.op.apply(core.given(x), to);
+  check_size("x", core.given(x).size, Adjoint ? a.op.rows() : a.op.cols());
+  const auto y = core.vector(Adjoint ? a.op.cols() : a.op.rows());
+  Adjoint ? a.op.apply_adjoint(core.given(x), y.view) : a.op.apply(core.given(x), y.view);
   core.queue()->flush();
-  return y;
-}
-template <Field T>
-py::object apply_adjoint(DeviceCore<T>& core, const DeviceNode<T>& a, const py::object& x) {
-  check_size("x", core.given(x).size, a.op.rows());
-  auto [y, to] = core.vector(a.op.cols());
-  a.op.apply_adjoint(core.given(x), to);
-  core.queue()->flush();
-  return y;
+  return y.array;
 }
 
 /// Vectors of one length as the rows of an array.
@@ -445,8 +397,8 @@ py::class_<DeviceCore<T>> bind_core(py::module_& m, const char* name) {
   define(core, "solve", &solve<T>);
   define(core, "solve_columns", &solve_columns<T>);
   define(core, "solve_block", &solve_block<T>);
-  define(core, "apply", &apply<T>);
-  define(core, "apply_adjoint", &apply_adjoint<T>);
+  define(core, "apply", &apply<T, false>);
+  define(core, "apply_adjoint", &apply<T, true>);
   define(core, "linear_workspace", &make_linear_workspace<T>);
   return core;
 }

@@ -39,7 +39,6 @@ void bind_cg_batch(const ElementTypes& types);
 void bind_eigs(const ElementTypes& types);
 void bind_kaczmarz(const ElementTypes& types);
 void bind_lstsq(const ElementTypes& types);
-void bind_nystrom(const ElementTypes& types);
 void bind_quadrature(const ElementTypes& types);
 void bind_selection(const ElementTypes& types);
 void bind_skeleton(const ElementTypes& types);
@@ -50,6 +49,7 @@ void bind_estimators(Places& places);
 void bind_funm(Places& places);
 void bind_lobpcg(Places& places);
 void bind_lowrank(Places& places);
+void bind_nystrom(Places& places);
 void bind_svds(Places& places);
 
 }  // namespace ritz::python

@@ -259,6 +259,16 @@ void bind_device(py::module_ m) {
              b.shape.clear();
              return b;
            })
+      .def("first",
+           [](const DeviceArray& a, Index rows) {
+             if (a.dimensions().size() != 2 || a.by_columns || rows < 0 || rows > a.shape[0]) {
+               throw py::index_error("the array has no " + std::to_string(rows) + " rows");
+             }
+             DeviceArray b = a;
+             b.shape[0] = rows;
+             b.size = rows * b.shape[1];
+             return b;
+           })
       .def("reshape",
            [](const DeviceArray& a, std::vector<Index> shape) {
              Index size = 1;

@@ -74,13 +74,13 @@ PYBIND11_MODULE(_core, m) {
   bind_f8(types.f8);
   bind_c8(types.c8);
   bind_c16(types.c16);
-  for (const auto bind : {&bind_cg_batch, &bind_eigs, &bind_kaczmarz, &bind_lstsq, &bind_nystrom,
-                          &bind_quadrature, &bind_selection, &bind_skeleton, &bind_sketch}) {
+  for (const auto bind : {&bind_cg_batch, &bind_eigs, &bind_kaczmarz, &bind_lstsq, &bind_quadrature,
+                          &bind_selection, &bind_skeleton, &bind_sketch}) {
     bind(types);
   }
   Places places{types, bind_cuda(m)};
-  for (const auto bind :
-       {&bind_eigsh, &bind_estimators, &bind_funm, &bind_lobpcg, &bind_lowrank, &bind_svds}) {
+  for (const auto bind : {&bind_eigsh, &bind_estimators, &bind_funm, &bind_lobpcg, &bind_lowrank,
+                          &bind_nystrom, &bind_svds}) {
     bind(places);
   }
   py::register_exception<CallbackFailed>(m, "CallbackFailed", PyExc_RuntimeError).attr("__doc__") =

@@ -24,11 +24,11 @@ inline std::shared_ptr<void> keep(py::object object) {
           }};
 }
 
-/// An operator given by Python closures.
-template <class T>
+/// An operator given by Python closures F.
+template <class T, class F = Closure<T>>
 class ClosureOperator {
  public:
-  using Call = std::shared_ptr<Closure<T>>;
+  using Call = std::shared_ptr<F>;
 
   ClosureOperator(Index rows, Index cols, Call matvec, Call rmatvec, Call matmat, Call rmatmat,
                   bool fills)
@@ -55,8 +55,7 @@ class ClosureOperator {
   }
 
  private:
-  void call(const Closure<T>& single, const Closure<T>& block, VectorView<const T> x,
-            VectorView<T> y) const {
+  void call(const F& single, const F& block, VectorView<const T> x, VectorView<T> y) const {
     const py::gil_scoped_acquire gil;
     threads::park();  // the closure's own BLAS wants the cores
     if (!single) {
@@ -67,8 +66,7 @@ class ClosureOperator {
       single(x, y);
     }
   }
-  void call_block(const Closure<T>& single, const Closure<T>& block, BlockView<const T> X,
-                  BlockView<T> Y) const {
+  void call_block(const F& single, const F& block, BlockView<const T> X, BlockView<T> Y) const {
     if (block) {
       const py::gil_scoped_acquire gil;
       threads::park();

@@ -351,6 +351,41 @@ def test_norms_and_low_rank_approximations_of_device_operators():
     assert np.linalg.norm(a - Q @ (Q.T @ a), 2) <= 2.0 * values[12]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_nystrom_approximations_and_preconditioners_on_a_device(dtype):
+    q = np.linalg.qr(matrix((N, N), dtype))[0]
+    values = 1000.0 * 0.7 ** np.arange(N)
+    a = (q * values) @ q.conj().T
+    A, b = closure(a, dtype), on(matrix(N, dtype, 8))
+    U, lam = result = ritz.nystrom(A, 20, like=b)
+    assert isinstance(U, ritz.cuda.DeviceArray)
+    U = host(U)
+    assert U.shape == (N, 20)
+    np.testing.assert_allclose(U.conj().T @ U, np.eye(20), atol=1e-12)
+    assert np.linalg.norm(a - U * lam @ U.conj().T) <= 3.0 * result.error_estimate
+    x = matrix(N, dtype, 9)
+    # U diag(lam) Uᴴ as an operator: CG on it plus the identity, against the dense solve.
+    y = ritz.cg(result.operator + ritz.identity(N), on(x), rtol=1e-12).x
+    dense = (U * lam) @ U.conj().T + np.eye(N)
+    np.testing.assert_allclose(host(y), np.linalg.solve(dense, x), atol=1e-9)
+    mu = 0.1
+    P = ritz.precond.nystrom(A, mu, rank=24, like=b)
+    shifted = A + mu * ritz.identity(N)
+    plain, helped = ritz.cg(shifted, b, rtol=1e-10), ritz.cg(shifted, b, M=P, rtol=1e-10)
+    assert helped.converged
+    assert helped.iterations < plain.iterations / 2
+    np.testing.assert_allclose(
+        host(helped.x), np.linalg.solve(a + mu * np.eye(N), host(b)), rtol=1e-6, atol=1e-8
+    )
+    with pytest.raises(TypeError, match="was made on a device"):
+        ritz.cg(a + mu * np.eye(N), host(b), M=P)
+    here = ritz.precond.nystrom(a, mu, rank=24)
+    assert abs(ritz.cg(shifted, b, M=here, rtol=1e-10).iterations - helped.iterations) <= 2
+    u, s, vh = ritz.nystrom_generalized(A, 12, like=b)
+    error = np.linalg.norm(a - host(u) * s @ host(vh))
+    assert error <= 10.0 * np.linalg.norm(values[12:])
+
+
 def test_estimates_of_device_operators_are_the_hosts():
     A, like = closure(SPD), on(np.ones(3))
     here = ritz.aslinearoperator(SPD)

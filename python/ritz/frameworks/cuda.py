@@ -60,10 +60,15 @@ class CudaArrays(Framework):
 
     def taken_back(self, array: npt.NDArray[Any], core: Any) -> Any:
         """Return a copy on the device, in the order of the run's stream."""
+        return self.from_run(self.sent(array, core))
+
+    @staticmethod
+    def sent(array: npt.NDArray[Any], core: Any) -> DeviceArray:
+        """Return a copy on the device of an array in C order."""
         _, device, stream = core.key
         copy = empty_array(array.dtype, array.size, device, stream)
         copy.copy_from_host(array)
-        return self.from_run(copy)
+        return copy if array.ndim == 1 else copy.reshape(array.shape)
 
     def from_columns(self, array: DeviceArray) -> Any:
         """Return the transpose, since the core has a block's columns as rows."""

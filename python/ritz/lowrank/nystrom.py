@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays, _nodes
+from ritz._core import DeviceArray
+from ritz._device import place
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
 from ritz.frameworks import Framework
+from ritz.frameworks.cuda import CudaArrays
 from ritz.frameworks.numpy import NUMPY
 from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import Result, Status, account_of
@@ -19,6 +23,8 @@ from ritz.results import Result, Status, account_of
 __all__ = ["NystromResult", "nystrom"]
 
 Array = npt.NDArray[Any]
+# (n, r) in host memory, or on a device its transpose.
+Columns: TypeAlias = Array | DeviceArray
 
 
 class NystromResult(Result):
@@ -46,7 +52,7 @@ class NystromResult(Result):
     shift: float
     method: str
     seed: int
-    _setting: tuple[Array, Array, Framework, LinearOperator]
+    _setting: tuple[Columns, Array, Framework, LinearOperator]
 
     @property
     def U(self) -> Any:
@@ -69,23 +75,42 @@ class NystromResult(Result):
         return super().__repr__().replace("\n  _setting", "\0").split("\0")[0]
 
 
-class Eigenfactors(_nodes.Node):
-    """U diag(lam) Uᴴ."""
+class Factors(_nodes.Node):
+    """What is made of the columns U and numbers `lam`, one for each."""
 
-    def __init__(self, U: Array, lam: Array, framework: Framework | None) -> None:
+    def __init__(self, U: Columns, lam: Array, framework: Framework | None) -> None:
         self.U, self.lam = U, lam
         self.dtype = U.dtype
-        self.framework = None if framework is NUMPY else framework
+        here = framework is NUMPY or isinstance(framework, CudaArrays)
+        self.framework = None if here else framework
+
+    def columns(self, run: Binding) -> Columns:
+        """Return U where the run is: columns in Fortran order, or rows on a device."""
+        if isinstance(self.U, DeviceArray):
+            if not isinstance(run.framework, CudaArrays):
+                raise TypeError(
+                    f"{self.text()} was made on a device, but the run is in host memory: make one "
+                    "there"
+                )
+            rows: DeviceArray = run.core.take(self.U, "U")
+            return rows
+        U = np.asfortranarray(_arrays.cast(self.U, run.dtype, "U"))
+        return run.framework.sent(U.T, run.core) if isinstance(run.framework, CudaArrays) else U
+
+    def memory(self) -> Iterator[Array]:
+        """Yield the arrays that products read."""
+        if not isinstance(self.U, DeviceArray):
+            yield self.U
+
+
+class Eigenfactors(Factors):
+    """U diag(lam) Uᴴ."""
 
     def bind(self, run: Binding) -> Any:
-        U = np.asfortranarray(_arrays.cast(self.U, run.dtype, "U"))
-        return run.core.eigenfactors(U, self.lam)
+        return run.core.eigenfactors(self.columns(run), self.lam)
 
     def text(self) -> str:
         return f"rank {self.lam.size}"
-
-    def memory(self) -> Any:
-        yield self.U
 
 
 def nystrom(
@@ -197,11 +222,10 @@ def sketched(
 ) -> NystromResult:
     """Run the compiled method."""
     options["seed"] = seed = _arrays.seed_of(seed)
-    framework, dtype = setting(a, like)
-    core = _arrays.core(dtype)
+    framework, core, dtype = place(a, like)
     callback, timeout, max_products, history = watching
     watch = Watch(user, framework, callback, history, timeout, max_products)
-    with Binding(dtype, framework) as run, watch.running() as ending:
+    with Binding(dtype, framework, core) as run, watch.running() as ending:
         U, lam, outcome = core.nystrom(run(a), options, watch.monitor)
         account = account_of(outcome, watch.history)
         account["message"] = _message(account)
@@ -213,7 +237,7 @@ def sketched(
             "seed": seed,
         }
         real = np.dtype(dtype.char.lower())
-        values = framework.from_numpy(U), framework.from_numpy(lam.astype(real))
+        values = framework.from_columns(U), framework.from_numpy(lam.astype(real))
         ending.result = result = NystromResult(values, **account)
         result.__dict__["_setting"] = (U, lam, framework, a)
         result.__dict__["_error_spectral"] = outcome["error_spectral"]

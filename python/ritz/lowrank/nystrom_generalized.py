@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ritz import _arrays
+from ritz._device import place
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
 from ritz.lowrank.nystrom import rank_of
 from ritz.operators import aslinearoperator
 from ritz.results import Result, Status, account_of
@@ -124,11 +125,10 @@ def nystrom_generalized(
     }
     if oversampling is not None:
         options["oversampling"] = _arrays.integer(oversampling, "oversampling", 0)
-    framework, dtype = setting(a, like)
-    core = _arrays.core(dtype)
+    framework, core, dtype = place(a, like)
     watch = Watch("nystrom_generalized", framework, callback, False, timeout, max_products)
-    with Binding(dtype, framework) as run, watch.running() as ending:
-        U, s, V, outcome = core.nystrom_generalized(run(a), options, watch.monitor)
+    with Binding(dtype, framework, core) as run, watch.running() as ending:
+        U, s, Vh, outcome = core.nystrom_generalized(run(a), options, watch.monitor)
         account = account_of(outcome, None)
         if account["status"] is Status.converged:
             account["message"] = f"converged: all {account['iterations']} products were made"
@@ -139,8 +139,8 @@ def nystrom_generalized(
             "seed": options["seed"],
         }
         real = np.dtype(dtype.char.lower())
-        values = (U, s.astype(real), np.ascontiguousarray(V.conj().T))
+        values = framework.from_numpy(s.astype(real))
         ending.result = result = GeneralizedNystromResult(
-            tuple(framework.from_numpy(x) for x in values), **account
+            (framework.from_columns(U), values, framework.from_run(Vh)), **account
         )
     return result

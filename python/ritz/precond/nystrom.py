@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from ritz import _arrays, _nodes
+from ritz import _arrays
+from ritz._core import DeviceArray
+from ritz._device import place
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
-from ritz._run import Callbacks, setting
+from ritz._run import Callbacks
 from ritz.frameworks import Framework
-from ritz.frameworks.numpy import NUMPY
-from ritz.lowrank.nystrom import NystromResult, rank_of, sketched
+from ritz.lowrank.nystrom import Array, Columns, Factors, NystromResult, rank_of, sketched
 from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import Counts, Status
 
 __all__ = ["NystromPreconditioner", "nystrom"]
-
-Array = npt.NDArray[Any]
 
 # A rank without a word from the caller: a quarter of n, and vectors of no more than this.
 _SKETCH_BYTES = 2**31
@@ -65,7 +60,8 @@ class NystromPreconditioner(LinearOperator):
         self.mu = mu
         if mu == 0.0:  # an eigenvalue that may be zero cannot be divided by
             kept = lam > sketch.shift
-            U, lam = U[:, kept], lam[kept]
+            lam = lam[kept]
+            U = U.first(lam.size) if isinstance(U, DeviceArray) else U[:, : lam.size]
         self._least = float(lam[-1]) if lam.size else 0.0
         self.rank = int(lam.size)
         self.error_estimate = sketch.error_estimate
@@ -90,21 +86,16 @@ class NystromPreconditioner(LinearOperator):
         return NystromPreconditioner(self._sketch, _arrays.nonnegative(mu, "mu"))
 
 
-class _NystromNode(_nodes.Node):
-    def __init__(self, U: Array, lam: Array, mu: float, framework: Framework) -> None:
-        self.U, self.lam, self.mu = U, lam, mu
-        self.dtype = U.dtype
-        self.framework = None if framework is NUMPY else framework
+class _NystromNode(Factors):
+    def __init__(self, U: Columns, lam: Array, mu: float, framework: Framework) -> None:
+        super().__init__(U, lam, framework)
+        self.mu = mu
 
     def bind(self, run: Binding) -> Any:
-        U = np.asfortranarray(_arrays.cast(self.U, run.dtype, "U"))
-        return run.core.nystrom_preconditioner(U, self.lam, self.mu)
+        return run.core.nystrom_preconditioner(self.columns(run), self.lam, self.mu)
 
     def text(self) -> str:
         return f"nystrom(rank {self.lam.size}, mu {self.mu:.3g})"
-
-    def memory(self) -> Iterator[Array]:
-        yield self.U
 
 
 def nystrom(
@@ -184,7 +175,7 @@ def nystrom(
     elif mu == 0.0:
         raise TypeError("mu is 0, which gives no level to stop at; pass rank")
     else:
-        itemsize = setting(a, like)[1].itemsize
+        itemsize = place(a, like)[2].itemsize
         by_memory = _SKETCH_BYTES // (4 * max(n, 1) * itemsize)
         most = max(1, min(n // 4, by_memory)) if max_rank is None else max_rank
         options |= {"level": _LEVEL * mu, "max_rank": rank_of(most, "max_rank", n)}
