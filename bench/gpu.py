@@ -245,7 +245,8 @@ def tests(folder: str) -> dict[str, Any]:
     if plugin.exists():
         environment["RITZ_CUDA_LIBRARY"] = str(plugin)
     sanitizer = shutil.which("compute-sanitizer")
-    for name in ("cuda_test", "cuda_methods_test", "cg_batch_test"):
+    for part in ("cuda", "cuda_methods", "cuda_blocks", "cuda_estimates", "cg_batch"):
+        name = f"{part}_test"
         program = Path(folder) / name
         commands = {"": [str(program)]}
         if sanitizer is not None:

@@ -18,7 +18,8 @@ if [ -d .deps/include ]; then settings+=("-DRITZ_DOCTEST_INCLUDE_DIR=$PWD/.deps/
 
 python -m pip install --no-build-isolation --no-deps -q -e . -Cbuild-dir=build/editable \
   "${settings[@]/#-D/-Ccmake.define.}"
-cmake --build build/editable --target cuda_test cuda_methods_test cg_batch_test ritz_cuda
+cmake --build build/editable --target cuda_test cuda_methods_test cuda_blocks_test \
+  cuda_estimates_test cg_batch_test ritz_cuda
 plugin=$(python -c 'import pathlib, ritz._core; print(pathlib.Path(ritz._core.__file__).parent)')
 export RITZ_CUDA_LIBRARY=$plugin/libritz_cuda.so
 python -m ritz.cli info

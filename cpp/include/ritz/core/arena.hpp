@@ -24,6 +24,7 @@ class Arena {
   void begin(S& space, Index elements) {
     if (elements > capacity_) {
       buffer_ = {};
+      capacity_ = 0;  // there may be no room
       buffer_ = space.allocate(static_cast<std::size_t>(elements) * sizeof(T));
       capacity_ = elements;
     }

@@ -29,7 +29,25 @@ struct BlockFactors {
   bool finite = true;
 };
 
-/// Orthonormalises blocks; keeps the memory of their coefficients.
+/// The memory of a BlockOrthogonalizer; it grows only.
+template <Space S>
+struct CoefficientRoom {
+  typename S::Slots take(S& space, std::size_t count) {
+    if (count > slots.size()) {
+      const Index elements = Arena<S>::slot_elements(static_cast<Index>(count));
+      slots = {};
+      arena.begin(space, Arena<S>::padded(elements));
+      slots = arena.slots(static_cast<Index>(count));
+    }
+    return slots.first(count);
+  }
+  std::size_t bytes() const { return arena.bytes(); }
+
+  Arena<S> arena;
+  typename S::Slots slots;
+};
+
+/// Orthonormalises blocks; keeps the memory of their coefficients, or uses a workspace's.
 ///
 /// For b columns against k: two passes, each of 4 k b n operations for the projection and 4 b² n
 /// within the block, O(b³) on the host; V and W are read three times a pass. A third or fourth pass
@@ -41,6 +59,7 @@ class BlockOrthogonalizer {
   using W = WideOf<T>;
 
   explicit BlockOrthogonalizer(S& space) : s_(space) {}
+  BlockOrthogonalizer(S& space, CoefficientRoom<S>& room) : s_(space), given_(&room) {}
 
   /// The first `rank` columns of X become Q, orthonormal and orthogonal to V. A direction of X of
   /// which less than a few roundings are left, of its columns or of `scale`, is dropped.
@@ -101,12 +120,7 @@ class BlockOrthogonalizer {
   static constexpr double kWorking = std::numeric_limits<RealOf<T>>::epsilon();
 
   typename S::Slots slots(std::size_t count) {
-    if (count > slots_.size()) {
-      const Index elements = Arena<S>::slot_elements(static_cast<Index>(count));
-      arena_.begin(s_, Arena<S>::padded(elements));
-      slots_ = arena_.slots(static_cast<Index>(count));
-    }
-    return slots_.first(count);
+    return (given_ != nullptr ? *given_ : own_).take(s_, count);
   }
 
   /// Columns of X are scaled to norm 1 at most; R_ begins as the identity.
@@ -270,8 +284,8 @@ class BlockOrthogonalizer {
   }
 
   S& s_;
-  Arena<S> arena_;
-  typename S::Slots slots_;
+  CoefficientRoom<S> own_;
+  CoefficientRoom<S>* given_ = nullptr;
   std::vector<double> sizes_;
   double largest_ = 0.0;
   SmallMatrix<W> G_, L_, T_, R_;

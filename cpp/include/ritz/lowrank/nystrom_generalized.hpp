@@ -49,10 +49,11 @@ struct GeneralizedNystromWorkspace {
     Y = arena.block(m, l);
     U = arena.block(m, r);
   }
-  std::size_t bytes() const { return arena.bytes(); }
+  std::size_t bytes() const { return arena.bytes() + room.bytes(); }
 
   Arena<S> arena;
   BlockView<T> X, Z, Y, U;
+  CoefficientRoom<S> room;
 };
 
 /// One run of `nystrom_generalized`. With AX = Q R₁ and G = YᴴQ = Q_G R_G, well conditioned
@@ -68,7 +69,12 @@ class GeneralizedNystromRun {
 
   GeneralizedNystromRun(S& space, const A& op, GeneralizedNystromWorkspace<S>& workspace,
                         const GeneralizedNystromOptions& options, const Monitor& monitor)
-      : s_(space), A_(op), ws_(workspace), opt_(options), monitor_(monitor), orthogonalize_(space) {
+      : s_(space),
+        A_(op),
+        ws_(workspace),
+        opt_(options),
+        monitor_(monitor),
+        orthogonalize_(space, workspace.room) {
     r_ = std::min({opt_.rank, op.rows(), op.cols()});
     const Index more = opt_.oversampling < 0 ? opt_.rank / 2 : opt_.oversampling;
     l_ = std::min(r_ + more, op.rows());

@@ -22,9 +22,10 @@ struct NystromSketchWorkspace {
   void prepare(S& space, Index n, Index k) {
     for (GrowingBlock<S>* block : {&Omega, &Y, &U}) block->begin(space, n, k);
   }
-  std::size_t bytes() const { return Omega.bytes() + Y.bytes() + U.bytes(); }
+  std::size_t bytes() const { return Omega.bytes() + Y.bytes() + U.bytes() + room.bytes(); }
 
   GrowingBlock<S> Omega, Y, U;
+  CoefficientRoom<S> room;
 };
 
 /// What is left of A by an approximation of it.
@@ -55,7 +56,7 @@ class NystromSketch {
   using W = WideOf<T>;
 
   NystromSketch(S& space, Index n, RandomKey seed, NystromSketchWorkspace<S>& workspace)
-      : s_(space), n_(n), seed_(seed), ws_(workspace), orthogonalize_(space) {}
+      : s_(space), n_(n), seed_(seed), ws_(workspace), orthogonalize_(space, workspace.room) {}
 
   void reserve(Index k) {
     for (GrowingBlock<S>* block : {&ws_.Omega, &ws_.Y, &ws_.U}) block->reserve(s_, k);

@@ -233,6 +233,7 @@ LevenbergMarquardtOutcome levenberg_marquardt(S& space, F& f, VectorView<typenam
     Monitor within;
     within.timeout = monitor.timeout - clock.seconds();
     within.max_products = std::max<Index>(1, (monitor.max_products - out.products.total()) / 2);
+    within.check_every = monitor.check_every;
     space.axpby(-1.0, g, 0.0, x_trial);
     const CgOutcome step = cg(space, damped_gauss_newton, ConstVector(x_trial), d, cg_ws, inner,
                               within, preconditioner);
