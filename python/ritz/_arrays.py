@@ -60,17 +60,16 @@ def framework_of(value: Any, name: str = "the array") -> Framework:
     known = _cache.get(kind)
     if known is not None:
         return known
-    framework: Framework = NUMPY
-    for base in kind.__mro__:
-        package = base.__module__.partition(".")[0]
-        if package in _FRAMEWORKS:
-            framework = load(package)
-            break
-        if package in _DEVICE_ONLY or hasattr(value, "__cuda_array_interface__"):
-            raise TypeError(
-                f"{name} is a {kind.__module__}.{kind.__name__} in device memory, which only the "
-                f"linear solvers take where it is: pass a host array, e.g. cupy.asnumpy({name})"
-            )
+    packages = [base.__module__.partition(".")[0] for base in kind.__mro__]
+    own = next((package for package in packages if package in _FRAMEWORKS), None)
+    if own is None and (
+        not _DEVICE_ONLY.isdisjoint(packages) or hasattr(value, "__cuda_array_interface__")
+    ):
+        raise TypeError(
+            f"{name} is a {kind.__module__}.{kind.__name__} in device memory, and this run is in "
+            f"host memory: pass a host array, e.g. cupy.asnumpy({name})"
+        )
+    framework = NUMPY if own is None else load(own)
     _cache[kind] = framework
     return framework
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,17 @@ from ritz._run import setting
 from ritz.frameworks import Framework
 from ritz.frameworks.cuda import CudaArrays, framework_on_device, on_device
 from ritz.operators import LinearOperator, working_dtype
+from ritz.trees import Structure
 
-__all__ = ["DeviceProblem", "columns_on_device", "device_setting", "on_device", "place"]
+__all__ = [
+    "DeviceProblem",
+    "columns_on_device",
+    "device_setting",
+    "example_of",
+    "flat_on_device",
+    "on_device",
+    "place",
+]
 
 _CORES = {"float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16"}
 
@@ -44,12 +54,47 @@ def device_setting(
     return framework, core, given, tuple(shape)
 
 
+def flat_on_device(structure: Structure | None, value: Any) -> Any:
+    """Return a tree of arrays on a device as one vector there, and anything else as it is."""
+    if structure is None or value is None or not structure.holds(value):
+        return value
+    leaves = structure.leaves(value)
+    if not all(on_device(leaf) for leaf in leaves) or not _available():
+        return value
+    return structure.join([structure.framework.detached(leaf) for leaf in leaves])
+
+
+@cache
+def _available() -> bool:
+    """Whether there are devices; without them trees are copied to host memory, as their vectors."""
+    try:
+        return bool(_core.devices())
+    except _core.DeviceUnavailable:
+        return False
+
+
+def example_of(A: LinearOperator, *given: Any) -> Any:
+    """Return the first array on a device among those given, or one where A's trees are, or None."""
+    for array in given:
+        if array is not None and on_device(array):
+            return array
+    trees = A.domain
+    if trees is None or trees.device is None or any(a is not None for a in given):
+        return None
+    example = trees.framework.example(trees.device, trees.dtype)
+    return example if on_device(example) and _available() else None
+
+
 def place(
     A: LinearOperator, like: Any, others: Sequence[LinearOperator | None] = (), name: str = "like"
 ) -> tuple[Framework, Any, np.dtype[Any]]:
-    """Return the framework, the compiled methods and the element type of a run like an example."""
-    if like is not None and on_device(like):
-        framework, core, dtype, _ = device_setting(like, name, [A, *others])
+    """Return the framework, the compiled methods and the element type of a run like an example.
+
+    Without one, it is where the trees are that A works on.
+    """
+    example = example_of(A, like)
+    if example is not None:
+        framework, core, dtype, _ = device_setting(example, name, [A, *others])
         return framework, core, dtype
     host, dtype = setting(A, like)
     return host, _arrays.core(dtype), dtype
@@ -70,8 +115,6 @@ def columns_on_device(
 class DeviceProblem:
     """A x = b or min ‖b − A x‖ where b is on a device: everything else must be there as well."""
 
-    tree = None
-
     def __init__(
         self,
         A: LinearOperator,
@@ -79,8 +122,13 @@ class DeviceProblem:
         x0: Any,
         others: Sequence[LinearOperator | None] = (),
         out: Any = None,
+        tree: Structure | None = None,
     ) -> None:
         m, n = A.shape
+        #: What x is as a tree, if b or x0 came as one.
+        self.tree = tree
+        if tree is not None and out is not None:
+            raise ValueError("out cannot be combined with a tree; take x from the result")
         self.framework, self.core, self.dtype, shape = device_setting(b, "b", [A, *others])
         if shape not in ((m,), (m, 1)):
             raise ValueError(f"b has shape {shape}; A of shape {A.shape} needs shape ({m},)")
@@ -103,9 +151,10 @@ class DeviceProblem:
         return X.row(j)
 
     def vector(self, x: Any) -> Any:
-        """Return a vector like x as the kind of array that b is."""
-        return self.framework.from_run(x)
+        """Return a vector like x as the kind of array or tree that b is."""
+        own = self.framework.from_run(x)
+        return own if self.tree is None else self.tree.unflatten(own)
 
     def solution(self, x: Any) -> Any:
-        """Return x as the kind of array that b is, or `out`."""
+        """Return x as the kind of array or tree that b is, or `out`."""
         return self.vector(x) if self._out is None else self._out

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ritz import _arrays
 from ritz._core import DeviceArray
-from ritz._device import DeviceProblem, columns_on_device, device_setting, on_device
+from ritz._device import DeviceProblem, columns_on_device, device_setting, flat_on_device, on_device
 from ritz._nodes import Binding
-from ritz._run import Callbacks, LinearProblem, Watch
+from ritz._run import Callbacks, LinearProblem, Watch, tree_of_solution
 from ritz.frameworks import Framework
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import Counts, LinearResult, Status, account_of, info_of
@@ -192,14 +192,17 @@ def run(
         )
     if given["block"]:
         A, compiled = _for_blocks(A, compiled)
-    device = on_device(b)
-    if device:
+    tree = tree_of_solution(A, b, x0)
+    b, x0 = flat_on_device(A.codomain, b), flat_on_device(A.domain, x0)
+    if on_device(b):
         _require_host(given)
     if given["batched"] or columns:
         return _run_columns(method, A, b, x0, M, compiled, kind, given)
-    problem: LinearProblem | DeviceProblem = (DeviceProblem if device else LinearProblem)(
-        A, b, x0, [M], given["out"]
-    )
+    problem: LinearProblem | DeviceProblem
+    if on_device(b):
+        problem = DeviceProblem(A, b, x0, [M], given["out"], tree)
+    else:
+        problem = LinearProblem(A, b, x0, [M], given["out"])
     watch = watch_of(method, problem.framework, given, problem.tree)
     with (
         lent(given["workspace"], method, problem.dtype, problem.core) as memory,

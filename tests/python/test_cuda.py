@@ -312,7 +312,7 @@ def test_lobpcg_on_a_device():
     )
     M = ritz.diagonal(1.0 / np.diag(SPD))
     start = on(np.asfortranarray(X))
-    w, V = result = ritz.lobpcg(blocks, start, M=M, largest=False, maxiter=200)
+    w, V = result = ritz.lobpcg(blocks, start, M=M, largest=False, tol=1e-11, maxiter=200)
     assert result.converged
     values, vectors = np.linalg.eigh(SPD)
     np.testing.assert_allclose(w, values[:3], rtol=1e-9)

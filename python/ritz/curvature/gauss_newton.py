@@ -261,7 +261,7 @@ class OutputCurvature(Curvature):
 
         return LinearOperator(
             (offsets[-1], offsets[-1]),
-            lambda u: total.host(matvec(total.own(u))),
+            lambda u: total.back(matvec(total.own(u)), u),
             dtype=total.structure.dtype,
             symmetric=True,
             framework=total.structure.framework,

@@ -316,22 +316,22 @@ class Sum(ABC):
 
     def matvec(self, v: Any) -> Any:
         own = self.own(v)
-        return self.host(self.product(lambda c: c.product(own)))
+        return self.back(self.product(lambda c: c.product(own)), v)
 
     def matmat(self, V: Any) -> Any:
         own = self.own(V)
-        return self.host(self.product(lambda c: c.block(own), int(V.shape[1])))
+        return self.back(self.product(lambda c: c.block(own), int(V.shape[1])), V)
 
     # Vectors go to compiled functions only, which copy what they keep.
     matvec.takes_views = matmat.takes_views = True  # type: ignore[attr-defined]
 
     def own(self, v: Any) -> Any:
-        """Return a host vector on the parameters' device."""
+        """Return a vector on the parameters' device."""
         return v if self.structure.device is None else v.to(self.structure.device)
 
-    def host(self, v: Any) -> Any:
-        """Return a vector as the core takes it."""
-        return v if self.structure.device is None else v.cpu()
+    def back(self, y: Any, v: Any) -> Any:
+        """Return the product of v where the core gave v."""
+        return y if self.structure.device is None else y.to(v.device)
 
 
 def forming(structure: Structure, model: Any) -> Any:

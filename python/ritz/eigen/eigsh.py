@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
-from ritz._device import columns_on_device, device_setting
+from ritz._device import columns_on_device, device_setting, example_of, flat_on_device
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
 from ritz.frameworks import Framework
-from ritz.frameworks.cuda import on_device
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import EigshResult, Status, account_of
 from ritz.workspace import Workspace, lent
@@ -177,7 +176,8 @@ def eigsh(
     path = "" if checkpoint is None else os.fspath(checkpoint)
     every = _arrays.nonnegative(checkpoint_every, "checkpoint_every")
     others = [a for a in (mass, mass_inverse, solve) if a is not None]
-    example = next((a for a in (v0, like) if a is not None and on_device(a)), None)
+    v0, deflate = flat_on_device(A.domain, v0), flat_on_device(A.domain, deflate)
+    example = example_of(A, v0, like)
     framework: Framework
     blocks: tuple[Any, ...]
     if example is not None:

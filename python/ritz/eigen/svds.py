@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
-from ritz._device import columns_on_device, place
+from ritz._device import columns_on_device, flat_on_device, place
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch
 from ritz.frameworks.cuda import CudaArrays, on_device
@@ -245,6 +245,7 @@ def triplets(
     k = options["k"]
     if min(m, n) > 0 and k > min(m, n):
         raise ValueError(f"k is {k}; A of shape {A.shape} has only {min(m, n)} singular values")
+    v0 = flat_on_device(A.codomain if m < n else A.domain, v0)
     example, name = (v0, "v0") if v0 is not None and on_device(v0) else (like, "like")
     framework, core, dtype = place(A, example, name=name)
     start: Any = None

@@ -25,8 +25,7 @@ def warn_of_device(device: Any) -> None:
     if not _warned_of_devices:
         _warned_of_devices = True
         warnings.warn(
-            f"vectors on {device} are copied to host memory and back: this build has no space for "
-            "that device",
+            f"vectors on {device} are copied to host memory and back: this run is in host memory",
             UserWarning,
             stacklevel=2,
         )
@@ -116,6 +115,10 @@ class Framework(ABC):
     def device_of(self, array: Any) -> Any:
         """Return the device of an array where a vector must be moved to it, else None."""
         return None
+
+    def example(self, device: Any, dtype: np.dtype[Any]) -> Any:
+        """Return an array on a device that `device_of` has told."""
+        return np.empty(1, dtype)
 
     def detached(self, array: Any) -> Any:
         """Return the array without the record that gradients need."""

@@ -103,7 +103,9 @@ class CudaArrays(Framework):
 
     def to_numpy(self, array: Any, name: str) -> npt.NDArray[Any]:
         """Refuse: vectors of a device are not brought to the host unasked."""
-        _refuse(name, "is in device memory, and this function works in host memory")
+        raise TypeError(
+            f"{name} is in device memory, and this run is in host memory: pass a host array"
+        )
 
     def from_numpy(self, array: npt.NDArray[Any]) -> Any:
         """Return an array of the host as it is."""
@@ -291,9 +293,3 @@ def framework_on_device(value: Any) -> CudaArrays:
     if package not in _LOADED:
         _LOADED[package] = _KINDS.get(package, CudaArrays)()
     return _LOADED[package]
-
-
-def _refuse(name: str, why: str) -> NoReturn:
-    raise TypeError(
-        f"{name} {why}: pass a host array, or use a linear solver, which takes it as is"
-    )

@@ -60,7 +60,7 @@ class Jax(Framework):
         device = next(iter(array.devices()))
         if device.platform != "cpu":
             raise TypeError(
-                f"{name} is an array on {device}; this build has no space for that device: pass "
+                f"{name} is an array on {device}, and this run is in host memory: pass "
                 f"jax.device_put({name}, jax.devices('cpu')[0])"
             )
         return np.asarray(array)

@@ -58,6 +58,10 @@ class Torch(Framework):
         """Return the tensor's device."""
         return array.device
 
+    def example(self, device: torch.device, dtype: np.dtype[Any]) -> torch.Tensor:
+        """Return a tensor on a device."""
+        return torch.empty(1, dtype=getattr(torch, dtype.name), device=device)
+
     def detached(self, array: torch.Tensor) -> torch.Tensor:
         """Return the tensor without its autograd history."""
         return array.detach()
@@ -95,8 +99,8 @@ class Torch(Framework):
     def _check(tensor: torch.Tensor, subject: str) -> None:
         if tensor.device.type != "cpu":
             raise TypeError(
-                f"{subject} a tensor on {tensor.device}; this build has no space for that device: "
-                "pass tensors on the CPU, e.g. tensor.cpu()"
+                f"{subject} a tensor on {tensor.device}, and this run is in host memory: pass "
+                "tensors on the CPU, e.g. tensor.cpu()"
             )
         if tensor.layout != torch.strided:
             raise TypeError(

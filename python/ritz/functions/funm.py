@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
-from ritz._device import DeviceProblem, columns_on_device, device_setting, on_device
+from ritz._device import DeviceProblem, columns_on_device, device_setting, flat_on_device, on_device
 from ritz._linear import require_self_adjoint, require_square
 from ritz._nodes import Binding
-from ritz._run import Callbacks, LinearProblem, Watch
+from ritz._run import Callbacks, LinearProblem, Watch, tree_of_solution
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import Counts, Result, Status, account_of, axes, info_of
 
@@ -276,8 +276,9 @@ def funm_multiply(
 
     def run_one(v: Any, column: int, watch_of: Callable[[Any, Any], Watch]) -> FunmResult:
         problem: Any
-        if on_device(v):
-            problem = DeviceProblem(A, v, None)
+        flat = flat_on_device(A.codomain, v)
+        if on_device(flat):
+            problem = DeviceProblem(A, flat, None, tree=tree_of_solution(A, v, None))
             if complex_wanted and problem.dtype.kind != "c":
                 raise TypeError("t or z is complex: pass b as a complex vector on the device")
         else:
