@@ -10,6 +10,7 @@ import numpy as np
 
 from ritz import _arrays, _core
 from ritz._core import DeviceArray
+from ritz._nodes import Binding
 from ritz._run import setting
 from ritz.frameworks import Framework
 from ritz.frameworks.cuda import CudaArrays, framework_on_device, on_device
@@ -24,6 +25,7 @@ __all__ = [
     "flat_on_device",
     "on_device",
     "place",
+    "product_on_device",
 ]
 
 _CORES = {"float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16"}
@@ -110,6 +112,24 @@ def columns_on_device(
     if rows.ndim not in (1, 2) or rows.shape[-1] != n:
         raise ValueError(f"{name} has shape {tuple(given.shape)}; it needs ({n},) or ({n}, k)")
     return rows
+
+
+def product_on_device(A: LinearOperator, x: Any, adjoint: bool, what: str) -> Any:
+    """Return A x or Aᴴ x for vectors (n,) or (n, k) on a device."""
+    framework, core, dtype, shape = device_setting(x, what, [A])
+    size = A.shape[0] if adjoint else A.shape[1]
+    if len(shape) not in (1, 2) or shape[0] != size:
+        raise ValueError(
+            f"{what} has shape {shape}; an operator of shape {A.shape} "
+            f"{'transposed ' if adjoint else ''}needs ({size},) or ({size}, k)"
+        )
+    with Binding(dtype, framework, core) as run:
+        op = run(A)
+        given = core.take(framework.rows(x, what), what)
+        if len(shape) == 1:
+            return framework.from_run((core.apply_adjoint if adjoint else core.apply)(op, given))
+        block = core.apply_adjoint_block if adjoint else core.apply_block
+        return framework.from_columns(block(op, given))
 
 
 class DeviceProblem:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ritz import _arrays, _conversion, _nodes, _selection
 from ritz._nodes import Binding, Closure
 from ritz.frameworks import Framework
+from ritz.frameworks.cuda import on_device
 from ritz.frameworks.numpy import NUMPY
 from ritz.results import Counts
 from ritz.trees import Structure
@@ -209,8 +210,14 @@ class LinearOperator:
     # --------------------------------------------------------------------------------- products
 
     def _apply(self, x: Any, adjoint: bool, what: str = "x") -> Any:
+        from ritz._device import flat_on_device, product_on_device
+
         into, outof = (self.domain, self.codomain) if adjoint else (self.codomain, self.domain)
         tree = outof is not None and outof.holds(x)
+        x = flat_on_device(outof, x)
+        if on_device(x):
+            y = product_on_device(self, x, adjoint, what)
+            return into.unflatten(y) if tree and into is not None else y
         if outof is not None:
             x = outof.flat(x)
         a, framework = _arrays.array(x, what)

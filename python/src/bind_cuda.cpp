@@ -329,6 +329,17 @@ py::object apply(DeviceCore<T>& core, const DeviceNode<T>& a, const py::object& 
   return y.array;
 }
 
+/// The same for the rows of X.
+template <Field T, bool Adjoint>
+py::object apply_block(DeviceCore<T>& core, const DeviceNode<T>& a, const py::object& rows) {
+  const BlockView<const T> X = core.given_columns(rows);
+  check_size("x", X.rows, Adjoint ? a.op.rows() : a.op.cols());
+  const auto Y = core.block(Adjoint ? a.op.cols() : a.op.rows(), X.cols);
+  Adjoint ? a.op.apply_adjoint_block(X, Y.view) : a.op.apply_block(X, Y.view);
+  core.queue()->flush();
+  return Y.array;
+}
+
 /// Vectors of one length as the rows of an array.
 template <Field T>
 py::object stack(DeviceCore<T>& core, const std::vector<DeviceArray>& vectors) {
@@ -399,6 +410,8 @@ py::class_<DeviceCore<T>> bind_core(py::module_& m, const char* name) {
   define(core, "solve_block", &solve_block<T>);
   define(core, "apply", &apply<T, false>);
   define(core, "apply_adjoint", &apply<T, true>);
+  define(core, "apply_block", &apply_block<T, false>);
+  define(core, "apply_adjoint_block", &apply_block<T, true>);
   define(core, "linear_workspace", &make_linear_workspace<T>);
   return core;
 }

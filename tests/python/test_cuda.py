@@ -302,6 +302,20 @@ def test_singular_triplets_of_device_operators(dtype, shape):
     np.testing.assert_allclose(s, exact[-2:], atol=tol)
 
 
+def test_products_with_device_arrays():
+    A = closure(TALL)
+    x, X = RNG.standard_normal(N), RNG.standard_normal((N, 3))
+    y, Y = RNG.standard_normal(90), RNG.standard_normal((90, 3))
+    before = A.counts.total
+    np.testing.assert_allclose(host(A @ on(x)), TALL @ x)
+    np.testing.assert_allclose(host(A.T @ on(y)), TALL.T @ y)
+    np.testing.assert_allclose(host(A @ on(np.asfortranarray(X))), TALL @ X)
+    np.testing.assert_allclose(host(A.T @ on(np.asfortranarray(Y))), TALL.T @ Y)
+    assert A.counts.total == before + 8
+    with pytest.raises(ValueError, match="x has shape"):
+        A @ on(y)
+
+
 def test_lobpcg_on_a_device():
     d, X = np.linspace(1.0, 2.0, N), RNG.standard_normal((N, 3))
     blocks = ritz.LinearOperator(
@@ -334,6 +348,8 @@ def test_norms_and_low_rank_approximations_of_device_operators():
     A, like = closure(a), on(np.ones(3))
     value, lower, upper = ritz.norm(A, 2, like=like)
     assert lower <= 1.0 <= upper
+    assert ritz.cond(closure(SPD), like=like).value == pytest.approx(30.0)
+    assert ritz.numerical_rank(A, rtol=1e-6, like=like).rank == 20
     value, stderr = ritz.norm(A, "fro", like=like, samples=40)
     assert abs(value - np.linalg.norm(a)) <= 6 * stderr + 1e-12
     for method in ("block_krylov", "subspace"):

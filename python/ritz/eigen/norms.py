@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ritz import _arrays
 from ritz._device import place
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch, setting
+from ritz._run import Callbacks, Watch
 from ritz.eigen.svds import SvdsResult, triplets
 from ritz.frameworks import Framework
 from ritz.operators import LinearOperator, aslinearoperator
@@ -633,7 +633,7 @@ class _Runs:
         self.timeout = timeout
         self.max_products = max_products
         self.framework: Framework
-        self.framework, self.dtype = setting(A, like)
+        self.framework, _, self.dtype = place(A, like)
         self.start = time.perf_counter()
         self.results: list[SvdsResult] = []
         self.status = Status.converged
