@@ -130,7 +130,7 @@ test-cpp: test-environment doctest-header
 	  cmake -S . -B build/editable --log-level=WARNING -DRITZ_TESTS=ON >/dev/null; \
 	  cmake --build build/editable --target $(shipped_tests:%=%_test) -- --quiet; \
 	  ctest --test-dir build/editable --output-on-failure --no-tests=error --timeout 300 \
-	    -R "^cpp\.($$(echo $(shipped_tests) | tr ' ' '|'))(_kernels)?$$"; \
+	    -R "^cpp\.($$(echo $(shipped_tests) | tr ' ' '|'))(_kernels|_blas)?$$"; \
 	fi
 
 test-sanitize: test-environment doctest-header

@@ -52,6 +52,7 @@ add_library(
 target_compile_features(ritz_cuda PRIVATE cxx_std_20 cuda_std_20)
 target_include_directories(ritz_cuda PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/cpp/include"
                                              "${CMAKE_CURRENT_SOURCE_DIR}/cpp/cuda")
+target_link_libraries(ritz_cuda PRIVATE ${CMAKE_DL_LIBS})
 target_include_directories(ritz_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 # Formulas are constexpr functions, for the device and the host.
 target_compile_options(ritz_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>")

@@ -13,7 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "elementwise.hpp"
+#include "blas.hpp"
 #include "launch.hpp"
 
 namespace ritz::device {
@@ -41,6 +41,11 @@ Error fail(cudaError_t code) {
   return code == cudaErrorMemoryAllocation ? Error::out_of_memory : Error::failed;
 }
 Error checked(cudaError_t code) { return code == cudaSuccess ? Error::none : fail(code); }
+Error checked(Blas::Status status) {
+  if (status == Blas::Status::success) return Error::none;
+  last_message = "cuBLAS: status " + std::to_string(static_cast<int>(status));
+  return status == Blas::Status::out_of_memory ? Error::out_of_memory : Error::failed;
+}
 
 /// Makes a device current, and the one before again at the end.
 class Current {
@@ -103,6 +108,10 @@ struct Queue {
   std::unique_ptr<Recording> recording;
   cudaStream_t recording_stream = nullptr;
   std::vector<Launch> launches;
+  // Sought at the first call that it would take.
+  std::unique_ptr<Blas> blas;
+  void* workspace = nullptr;
+  bool sought = false;
 
   static constexpr std::size_t kHalf = std::size_t{256} << 10;
   // A graph costs some tens of launches to make, and a queue keeps no more than so many.
@@ -112,6 +121,7 @@ struct Queue {
   ~Queue() {
     const Current current(device);
     forget();
+    blas.reset();
     for (const std::span<cudaEvent_t> events :
          {std::span<cudaEvent_t>(marks), std::span<cudaEvent_t>(staged)}) {
       for (cudaEvent_t e : events) {
@@ -120,6 +130,7 @@ struct Queue {
     }
     if (recording_stream != nullptr) cudaStreamDestroy(recording_stream);
     if (staging != nullptr) cudaFreeHost(staging);
+    if (workspace != nullptr) cudaFree(workspace);
     if (resources.partials != nullptr) cudaFree(resources.partials);
     if (resources.ticket != nullptr) cudaFree(resources.ticket);
   }
@@ -226,7 +237,7 @@ Error open(std::int32_t device, void* stream, Queue** to) {
   }
   next([&] {
     return cudaMalloc(reinterpret_cast<void**>(&queue->resources.partials),
-                      (kPartials + 2) * sizeof(double));
+                      kPartials * sizeof(double));
   });
   next([&] {
     return cudaMalloc(reinterpret_cast<void**>(&queue->resources.ticket), sizeof(unsigned));
@@ -242,7 +253,10 @@ Error open(std::int32_t device, void* stream, Queue** to) {
 void close(Queue* queue) {
   {
     const Current current(queue->device);
-    cudaStreamSynchronize(queue->stream);
+    if (cudaStreamSynchronize(queue->stream) != cudaSuccess) {
+      // The process ends, or the device is lost: cuBLAS may not be called any more.
+      static_cast<void>(queue->blas.release());
+    }
   }
   delete queue;
 }
@@ -259,21 +273,44 @@ void release(Queue* queue, void* memory) {
   cudaFreeAsync(memory, queue->stream);
 }
 
-/// Null for a kernel.
+/// Null if there is no cuBLAS, or it does not start: the kernels can do without.
+const Blas* blas_of(Queue* queue) {
+  if (queue->sought) return queue->blas.get();
+  queue->sought = true;
+  constexpr const char* kNames[] = {"libcublas.so.13", "libcublas.so.12"};
+  const auto library = BlasLibrary::find(kNames);
+  if (!library) return nullptr;
+  int major = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, queue->device);
+  // As much as NVIDIA recommends.
+  const std::size_t bytes = std::size_t{major >= 9 ? 32u : 4u} << 20;
+  if (cudaMalloc(&queue->workspace, bytes) != cudaSuccess) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  queue->blas = Blas::start(*library, queue->stream, queue->workspace, bytes);
+  return queue->blas.get();
+}
+
+/// Null for a kernel and for cuBLAS.
 const Recording* recording_of(const Launch& l) {
   const Call& call = l.arguments.call;
   return call.kernel == Kernel::recording ? static_cast<const Recording*>(call.v[0]) : nullptr;
 }
 
-Error launch_all(const std::vector<Launch>& launches, cudaStream_t stream) {
-  for (const Launch& l : launches) {
-    void* arguments[] = {const_cast<Arguments*>(&l.arguments)};
-    const Recording* recording = recording_of(l);
-    const cudaError_t code = recording != nullptr
-                                 ? cudaGraphLaunch(recording->runnable, stream)
-                                 : cudaLaunchKernel(l.kernel, dim3(l.blocks), dim3(kThreads),
-                                                    arguments, l.shared, stream);
-    if (code != cudaSuccess) return fail(code);
+Error launch_all(const Queue& queue, cudaStream_t stream) {
+  for (const Launch& l : queue.launches) {
+    Error error = Error::none;
+    if (l.kernel != nullptr) {
+      void* arguments[] = {const_cast<Arguments*>(&l.arguments)};
+      error = checked(
+          cudaLaunchKernel(l.kernel, dim3(l.blocks), dim3(kThreads), arguments, l.shared, stream));
+    } else if (const Recording* recording = recording_of(l)) {
+      error = checked(cudaGraphLaunch(recording->runnable, stream));
+    } else {
+      error = checked(queue.blas->multiply(l.arguments.call));
+    }
+    if (error != Error::none) return error;
   }
   return Error::none;
 }
@@ -326,8 +363,12 @@ Error enqueue(Queue* queue, const Call* calls, std::size_t count) {
     ++known->seen;
   }
   queue->launches.clear();
+  bool products = false;
   for (std::size_t i = 0; i < count; ++i) {
-    if (calls[i].kernel == Kernel::recording) {
+    // In a recording, to start cuBLAS could end the recording.
+    const bool product = Blas::takes(calls[i]) && !queue->recording && blas_of(queue) != nullptr;
+    products = products || product;
+    if (product || calls[i].kernel == Kernel::recording) {
       queue->launches.push_back({nullptr, 0, 0, {calls[i], nullptr, nullptr, 0, 0, 0}});
     } else if (!plan_any(calls[i], queue->resources, queue->launches)) {
       last_message = "the CUDA plugin has no kernel " +
@@ -336,11 +377,12 @@ Error enqueue(Queue* queue, const Call* calls, std::size_t count) {
       return Error::failed;
     }
   }
-  if (known != nullptr && known->seen > Queue::kSeenBefore) {
+  // A graph is made kernel by kernel, and which ones cuBLAS launches only it knows.
+  if (known != nullptr && known->seen > Queue::kSeenBefore && !products) {
     const Error error = make_graph(queue->launches, &known->graph);
     return error != Error::none ? error : checked(cudaGraphLaunch(known->graph, queue->stream));
   }
-  return launch_all(queue->launches, queue->recording ? queue->recording_stream : queue->stream);
+  return launch_all(*queue, queue->recording ? queue->recording_stream : queue->stream);
 }
 
 Error not_recorded(const char* what) {

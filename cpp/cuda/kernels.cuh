@@ -238,152 +238,250 @@ __global__ void __launch_bounds__(kThreads) multi_shift(const __grid_constant__ 
   }
 }
 
-/// One row, or V of them, of w − sign V h.
-template <class E, int V, int Sign>
-__device__ Pack<E, V> subtracted(const Call& s, Pack<E, V> w, Index pack) {
-  const E* column = static_cast<const E*>(s.v[0]);
-#pragma unroll 4
-  for (Index j = 0; j < s.cols; ++j, column += s.ld) {
-    const E h = coefficient<E>(s.h[0], j);
-    const auto v = load<E, V>(column, pack);
+/// Columns of w that one launch works on where there are several: they and their sums lie in
+/// registers, with room for two blocks a processor.
+template <class E>
+inline constexpr int kSweepPanel = ElementTraits<E>::kComplex ? 2 : 4;
+/// Likewise where there are no sums.
+inline constexpr int kUpdatePanel = 4;
+
+/// How many of the panel's columns there are.
+template <int Panel>
+__device__ int width(const Call& s) {
+  return Panel == 1 ? 1 : static_cast<int>(s.cols2);
+}
+
+/// Where a panel is not full, its first column is worked on again and not written: nothing branches
+/// between the reads.
+template <int Panel>
+__device__ Index present(const Call& s, int c) {
+  return c < width<Panel>(s) ? c : 0;
+}
+
+/// One row, or V of them, of every column of a panel.
+template <class E, int V, int Panel>
+__device__ void load_panel(const Call& s, Index pack, Pack<E, V> (&w)[Panel]) {
 #pragma unroll
-    for (int l = 0; l < V; ++l) {
-      if constexpr (Sign > 0) {
-        w.e[l] = w.e[l] - h * v.e[l];
-      } else {
-        w.e[l] = w.e[l] + h * v.e[l];
+  for (int c = 0; c < Panel; ++c) {
+    w[c] = load<E, V>(static_cast<const E*>(s.v[1]) + present<Panel>(s, c) * s.ld2, pack);
+  }
+}
+template <class E, int V, int Panel>
+__device__ void store_panel(const Call& s, Index pack, const Pack<E, V> (&w)[Panel]) {
+#pragma unroll
+  for (int c = 0; c < Panel; ++c) {
+    if (c >= width<Panel>(s)) continue;
+    reinterpret_cast<Pack<E, V>*>(static_cast<E*>(s.v[1]) + c * s.ld2)[pack] = w[c];
+  }
+}
+
+/// w −= sign V h for these rows and the columns [j, j + Count) of V, which are read together.
+template <class E, int V, int Sign, int Count, int Panel>
+__device__ void subtract(const Call& s, Index j, Index pack, Pack<E, V> (&w)[Panel]) {
+  const E* const columns = static_cast<const E*>(s.v[0]) + j * s.ld;
+  Pack<E, V> v[Count];
+#pragma unroll
+  for (int k = 0; k < Count; ++k) v[k] = load<E, V>(columns + k * s.ld, pack);
+#pragma unroll
+  for (int k = 0; k < Count; ++k) {
+#pragma unroll
+    for (int c = 0; c < Panel; ++c) {
+      const E h = coefficient<E>(s.h[0], present<Panel>(s, c) * s.cols + j + k);
+#pragma unroll
+      for (int l = 0; l < V; ++l) {
+        if constexpr (Sign > 0) {
+          w[c].e[l] = w[c].e[l] - h * v[k].e[l];
+        } else {
+          w[c].e[l] = w[c].e[l] + h * v[k].e[l];
+        }
       }
     }
   }
-  return w;
 }
 
-/// w −= V h with ‖w‖², or w += V h.
-template <class E, int V, bool Subtract>
+/// Likewise for all columns of V.
+template <class E, int V, int Sign, int Panel>
+__device__ void subtract(const Call& s, Index pack, Pack<E, V> (&w)[Panel]) {
+  constexpr int kTogether = 4;
+  Index j = 0;
+#pragma unroll 1
+  for (; j + kTogether <= s.cols; j += kTogether) subtract<E, V, Sign, kTogether>(s, j, pack, w);
+#pragma unroll 1
+  for (; j < s.cols; ++j) subtract<E, V, Sign, 1>(s, j, pack, w);
+}
+
+/// The same in memory; returns the sum of |w|² over the first column.
+template <class E, int V, int Sign, int Panel>
+__device__ double update(const Call& s, Index pack) {
+  Pack<E, V> w[Panel];
+  load_panel(s, pack, w);
+  subtract<E, V, Sign>(s, pack, w);
+  store_panel(s, pack, w);
+  double sum = 0.0;
+#pragma unroll
+  for (int l = 0; l < V; ++l) sum += square(w[0].e[l]);
+  return sum;
+}
+
+/// w −= V h, with ‖w‖² if w is one column, or w += V h.
+template <class E, int V, bool Subtract, int Panel = 1>
 __global__ void __launch_bounds__(kThreads) update_columns(const __grid_constant__ Arguments a) {
-  if (stopped<double>(a, Subtract ? 1 : 0)) return;
+  constexpr bool kSums = Subtract && Panel == 1;
+  constexpr int kSign = Subtract ? 1 : -1;
+  if (stopped<double>(a, kSums ? 1 : 0)) return;
   double sum = 0.0;
   for (Index p = first_thread(); p < a.call.n / V; p += all_threads()) {
-    auto w = load<E, V>(a.call.v[1], p);
-    w = subtracted<E, V, Subtract ? 1 : -1>(a.call, w, p);
-    static_cast<Pack<E, V>*>(a.call.v[1])[p] = w;
-    if constexpr (Subtract) {
-#pragma unroll
-      for (int l = 0; l < V; ++l) sum += square(w.e[l]);
-    }
+    sum += update<E, V, kSign, Panel>(a.call, p);
   }
   for (Index i = a.call.n / V * V + first_thread(); i < a.call.n; i += all_threads()) {
-    auto w = load<E, 1>(a.call.v[1], i);
-    w = subtracted<E, 1, Subtract ? 1 : -1>(a.call, w, i);
-    static_cast<E*>(a.call.v[1])[i] = w.e[0];
-    if constexpr (Subtract) sum += square(w.e[0]);
+    sum += update<E, 1, kSign, Panel>(a.call, i);
   }
-  if constexpr (Subtract) {
+  if constexpr (kSums) {
     const double sums[1] = {sum};
     finish(a, sums, a.call.out);
   }
 }
 
-__device__ inline double warp_sum(double x) {
+__device__ inline double exchanged(double x, int distance) {
+  return __shfl_xor_sync(0xFFFFFFFFu, x, distance);
+}
+__device__ inline Complex<double> exchanged(Complex<double> x, int distance) {
+  return {exchanged(x.re, distance), exchanged(x.im, distance)};
+}
+
+/// The sums over a warp of K numbers, a power of two. Lane l gets number K l / 32: every step
+/// halves how many of them a lane has still to add up.
+template <int K, class W>
+__device__ W warp_sums(W (&x)[K]) {
 #pragma unroll
-  for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(0xFFFFFFFFu, x, d);
-  return x;
+  for (int d = 16, left = K; d > 0; d /= 2) {
+    const bool upper = (threadIdx.x & d) != 0;
+    if (left == 1) {
+      x[0] += exchanged(x[0], d);
+      continue;
+    }
+    left /= 2;
+#pragma unroll
+    for (int k = 0; k < K / 2; ++k) {
+      if (k >= left) break;
+      const W away = upper ? x[k] : x[k + left];
+      x[k] = (upper ? x[k + left] : x[k]) + exchanged(away, d);
+    }
+  }
+  return x[0];
 }
-__device__ inline Complex<double> warp_sum(Complex<double> x) {
-  return {warp_sum(x.re), warp_sum(x.im)};
+template <class W>
+__device__ W warp_sum(W x) {
+  W one[] = {x};
+  return warp_sums(one);
 }
 
-/// Packs of one thread in a tile of the sweep: each sum over a warp serves so many.
-inline constexpr int kTile = 4;
+/// Packs of one thread in a tile of the sweep: each sum over a warp serves so many. A panel's,
+/// which are widened once, take 16 doubles.
+template <class E, int V, int Panel>
+inline constexpr int kTile =
+    Panel == 1 ? 4 : 16 * sizeof(double) / (V * Panel * sizeof(WideElement<E>));
 
-/// Vᴴw for the columns [first, first + count), after w −= V h if `Subtract`, in one pass over the
-/// rows: a tile of w stays in registers, and the tile of V that it was changed by is read again
-/// from the cache.
-template <class E, int V, bool Subtract>
-__global__ void __launch_bounds__(kThreads) sweep(const __grid_constant__ Arguments a) {
+/// Vᴴw for the columns [first, first + count) of V and a panel of w, after w −= V h if `Subtract`,
+/// in one pass over the rows: a tile of w stays in registers, and the tile of V that it was changed
+/// by is read again from the cache.
+template <class E, int V, bool Subtract, int Panel = 1>
+__global__ void __launch_bounds__(kThreads, Panel == 1 ? 0 : 2)
+    sweep(const __grid_constant__ Arguments a) {
   using W = WideElement<E>;
-  constexpr int kPanel = 8;
+  constexpr int kColumns = Panel == 1 ? 8 : 4;  // of V, whose sums are in registers together
+  constexpr int kTile = device::kTile<E, V, Panel>;
   double* const shared = dynamic_shared();
   const Call& s = a.call;
-  if (stopped<W>(a, a.first == 0 ? 1 : 0, s.cols, false)) return;
   const int count = static_cast<int>(a.count), lane = threadIdx.x % 32;
-  W* const sums = reinterpret_cast<W*>(shared) + threadIdx.x / 32 * count;  // of this warp
-  for (int j = lane; j < count; j += 32) sums[j] = W{};
+  const int all = width<Panel>(s) * count;
+  if (stopped<W>(a, a.first == 0 ? 1 : 0, width<Panel>(s) * s.cols, false)) return;
+  W* const sums = reinterpret_cast<W*>(shared) + threadIdx.x / 32 * all;  // of this warp
+  for (int j = lane; j < all; j += 32) sums[j] = W{};
   __syncwarp();
 
   const Index packs = s.n / V, rest = s.n - packs * V;
   const E* const columns = static_cast<const E*>(s.v[0]) + a.first * s.ld;
   const Index stride = all_threads() * kTile;
   for (Index base = Index{blockIdx.x} * kThreads * kTile; base < packs; base += stride) {
-    Pack<E, V> w[kTile];
+    Pack<E, V> w[kTile][Panel] = {};
 #pragma unroll
     for (int t = 0; t < kTile; ++t) {
       const Index p = base + t * kThreads + threadIdx.x;
-      w[t] = p < packs ? load<E, V>(s.v[1], p) : Pack<E, V>{};
+      if (p >= packs) continue;
+      load_panel(s, p, w[t]);
       if constexpr (Subtract) {
-        if (p < packs) {
-          w[t] = subtracted<E, V, 1>(s, w[t], p);
-          static_cast<Pack<E, V>*>(s.v[1])[p] = w[t];
-        }
+        subtract<E, V, 1>(s, p, w[t]);
+        store_panel(s, p, w[t]);
       }
     }
-    for (int c = 0; c < count; c += kPanel) {
-      W panel[kPanel] = {};
+    for (int j = 0; j < count; j += kColumns) {
+      W parts[kColumns * Panel] = {};
 #pragma unroll
       for (int t = 0; t < kTile; ++t) {
         const Index p = base + t * kThreads + threadIdx.x;
         if (p >= packs) continue;
 #pragma unroll
-        for (int u = 0; u < kPanel; ++u) {
-          if (c + u >= count) continue;
-          const auto v = load<E, V>(columns + (c + u) * s.ld, p);
+        for (int u = 0; u < kColumns; ++u) {
+          if (j + u >= count) continue;
+          const auto v = load<E, V>(columns + (j + u) * s.ld, p);
 #pragma unroll
-          for (int l = 0; l < V; ++l) panel[u] += product(v.e[l], w[t].e[l]);
+          for (int c = 0; c < Panel; ++c) {
+#pragma unroll
+            for (int l = 0; l < V; ++l) {
+              parts[c * kColumns + u] += product(v.e[l], w[t][c].e[l]);
+            }
+          }
         }
       }
-#pragma unroll
-      for (int u = 0; u < kPanel; ++u) {
-        const W sum = warp_sum(panel[u]);
-        if (lane == 0 && c + u < count) sums[c + u] += sum;
-      }
+      const W sum = warp_sums(parts);
+      constexpr int kLanes = 32 / (kColumns * Panel);  // that get the same
+      const int c = lane / kLanes / kColumns, u = lane / kLanes % kColumns;
+      const bool mine = lane % kLanes == 0 && c < width<Panel>(s) && j + u < count;
+      if (mine) sums[c * count + j + u] += sum;
     }
   }
   if (rest > 0 && blockIdx.x == 0 && threadIdx.x < 32) {  // fewer rows than one pack
     const Index i = packs * V + lane;
-    Pack<E, 1> w{};
+    Pack<E, 1> w[Panel] = {};
     if (lane < rest) {
-      w = load<E, 1>(s.v[1], i);
+      load_panel(s, i, w);
       if constexpr (Subtract) {
-        w = subtracted<E, 1, 1>(s, w, i);
-        static_cast<E*>(s.v[1])[i] = w.e[0];
+        subtract<E, 1, 1>(s, i, w);
+        store_panel(s, i, w);
       }
     }
+#pragma unroll 1
     for (int j = 0; j < count; ++j) {
-      W part{};
-      if (lane < rest) part = product(columns[j * s.ld + i], w.e[0]);
-      part = warp_sum(part);
-      if (lane == 0) sums[j] += part;
+#pragma unroll
+      for (int c = 0; c < Panel; ++c) {
+        if (c >= width<Panel>(s)) continue;
+        W part{};
+        if (lane < rest) part = product(columns[j * s.ld + i], w[c].e[0]);
+        part = warp_sum(part);
+        if (lane == 0) sums[c * count + j] += part;
+      }
     }
   }
   __syncthreads();
 
   constexpr int kDoubles = sizeof(W) / sizeof(double), kWarps = kThreads / 32;
-  const W* const all = reinterpret_cast<const W*>(shared);
+  const W* const warps = reinterpret_cast<const W*>(shared);
   W* const partials = reinterpret_cast<W*>(a.partials);
-  for (int j = threadIdx.x; j < count; j += kThreads) {
+  for (int j = threadIdx.x; j < all; j += kThreads) {
     W sum{};
-    for (int k = 0; k < kWarps; ++k) sum += all[k * count + j];
-    partials[Index{blockIdx.x} * count + j] = sum;
+    for (int k = 0; k < kWarps; ++k) sum += warps[k * all + j];
+    partials[Index{blockIdx.x} * all + j] = sum;
   }
   if (!last_block(a.ticket)) return;
   W* const out = reinterpret_cast<W*>(s.out[0]) + a.first;
-  for (int j = threadIdx.x / 32; j < count; j += kWarps) {
+  for (int j = threadIdx.x / 32; j < all; j += kWarps) {
     W sum{};
     for (unsigned b = lane; b < gridDim.x; b += 32) {
-      sum += fetch(a.partials + kDoubles * (Index{b} * count + j), W{});
+      sum += fetch(a.partials + kDoubles * (Index{b} * all + j), W{});
     }
     sum = warp_sum(sum);
-    if (lane == 0) out[j] = sum;
+    if (lane == 0) out[j / count * s.cols + j % count] = sum;
   }
 }
 
@@ -512,27 +610,21 @@ class Planner {
         sweeps(call_);
         return true;
       case Kernel::project_block:
-        for (Index c = 0; c < call_.cols2; ++c) {
-          Call one = column(c);
-          one.kernel = Kernel::project;
-          one.out[0] = reinterpret_cast<double*>(reinterpret_cast<WideElement<E>*>(call_.out[0]) +
-                                                 c * call_.cols);
-          sweeps(one);
-        }
+        panels(kSweepPanel<E>, [this](Call& some, Index c) {
+          some.out[0] = reinterpret_cast<double*>(reinterpret_cast<WideElement<E>*>(call_.out[0]) +
+                                                  c * call_.cols);
+          sweeps(some);
+        });
         return true;
       case Kernel::subtract_block:
-        for (Index c = 0; c < call_.cols2; ++c) {
-          Call one = column(c);
-          one.kernel = Kernel::axpy_columns;
-          one.h[0] = reinterpret_cast<const double*>(
+        panels(kUpdatePanel, [this](Call& some, Index c) {
+          some.h[0] = reinterpret_cast<const double*>(
               reinterpret_cast<const WideElement<E>*>(call_.h[0]) + c * call_.cols);
-          add(packed() ? address(&update_columns<E, kPack<E>, true>)
-                       : address(&update_columns<E, 1, true>),
+          add(packed() ? address(&update_columns<E, kPack<E>, true, kUpdatePanel>)
+                       : address(&update_columns<E, 1, true, kUpdatePanel>),
               call_.n, packed() ? kPack<E> : 1);
-          Arguments& given = to_.back().arguments;
-          given.call = one;
-          given.call.out[0] = resources_.partials + kPartials;  // a sum that nobody asks for
-        }
+          to_.back().arguments.call = some;
+        });
         return true;
       case Kernel::combine:
         plan_combine();
@@ -596,32 +688,38 @@ class Planner {
     to_.back().blocks = blocks(call_.cols * kThreads, 32);
   }
 
-  Call column(Index c) const {
-    Call one = call_;
-    one.v[1] = static_cast<E*>(call_.v[1]) + c * call_.ld2;
-    one.cols2 = one.ld2 = 0;
-    return one;
+  /// each(call, c) for the columns of w from c on that one launch takes, `most` or fewer.
+  template <class F>
+  void panels(Index most, const F& each) const {
+    for (Index c = 0; c < call_.cols2; c += most) {
+      Call some = call_;
+      some.v[1] = static_cast<E*>(call_.v[1]) + c * call_.ld2;
+      some.cols2 = call_.cols2 - c < most ? call_.cols2 - c : most;
+      each(some, c);
+    }
   }
 
+  template <int V>
   void sweeps(const Call& call) {
-    const bool wide = packed();
-    for (Index first = 0; first < call.cols; first += kSweepColumns) {
+    const Index width = call.cols2 > 1 ? call.cols2 : 1, most = kSweepColumns / width;
+    const int tile = V * (width > 1 ? kTile<E, V, kSweepPanel<E>> : kTile<E, V, 1>);
+    for (Index first = 0; first < call.cols; first += most) {
       const bool subtracts = call.kernel == Kernel::subtract_project && first == 0;
-      const void* kernel =
-          wide ? (subtracts ? address(&sweep<E, kPack<E>, true>)
-                            : address(&sweep<E, kPack<E>, false>))
-               : (subtracts ? address(&sweep<E, 1, true>) : address(&sweep<E, 1, false>));
-      add(kernel, call.n, (wide ? kPack<E> : 1) * kTile);
+      add(subtracts   ? address(&sweep<E, V, true>)
+          : width > 1 ? address(&sweep<E, V, false, kSweepPanel<E>>)
+                      : address(&sweep<E, V, false>),
+          call.n, tile);
       Launch& launch = to_.back();
       launch.arguments.call = call;
       launch.arguments.first = first;
-      launch.arguments.count =
-          call.cols - first < kSweepColumns ? call.cols - first : kSweepColumns;
-      launch.blocks = blocks((call.n + kTile - 1) / kTile / (wide ? kPack<E> : 1), 4);
-      launch.shared = static_cast<unsigned>(static_cast<std::size_t>(launch.arguments.count) *
-                                            (kThreads / 32) * sizeof(WideElement<E>));
+      launch.arguments.count = call.cols - first < most ? call.cols - first : most;
+      launch.blocks = blocks((call.n + tile - 1) / tile, width > 1 ? 2 : 4);
+      launch.shared =
+          static_cast<unsigned>(static_cast<std::size_t>(launch.arguments.count * width) *
+                                (kThreads / 32) * sizeof(WideElement<E>));
     }
   }
+  void sweeps(const Call& call) { packed() ? sweeps<kPack<E>>(call) : sweeps<1>(call); }
 
   bool plan_recurrence() {
     return visit_recurrence(static_cast<std::int32_t>(call_.cols),

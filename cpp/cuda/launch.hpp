@@ -27,7 +27,7 @@ inline constexpr unsigned kThreads = 256;
 /// Columns whose sums fit into the shared memory of a block.
 inline constexpr Index kSweepColumns = 256;
 inline constexpr unsigned kMostBlocks = 1024;
-/// Doubles for the sums of all blocks; two more take a sum that nobody asked for.
+/// Doubles for the sums of all blocks.
 inline constexpr std::size_t kPartials = std::size_t{kMostBlocks} * 2 * kSweepColumns;
 
 struct Resources {

@@ -150,42 +150,108 @@ TEST_CASE_TEMPLATE_DEFINE("more columns than one sweep takes", T, cuda_wide) {
 }
 TEST_CASE_TEMPLATE_APPLY(cuda_wide, Fields);
 
+struct Shape {
+  Index n, k, b;
+  Index ldv, ldw, start;  // of both blocks in memory
+};
+
 TEST_CASE_TEMPLATE_DEFINE("blocks of all shapes equal the reference", T, cuda_blocks) {
   using W = WideOf<T>;
   ReferenceSpace<T> reference;
   CudaSpace<T> space(0);
-  for (const auto& [n, k, b] : {std::array<Index, 3>{0, 5, 3},
-                                {513, 1, 9},
-                                {4103, 37, 19},
-                                {300, 150, 1},
-                                {1030, 5, 70},
-                                {9, 0, 3},
-                                {65, 131, 34}}) {
+  for (const auto& [n, k, b, ldv, ldw, start] : {Shape{0, 5, 3, 3, 5, 0},
+                                                 {513, 1, 9, 516, 520, 0},
+                                                 {2055, 37, 19, 2058, 2062, 0},
+                                                 {2055, 6, 4, 2056, 2056, 1},
+                                                 {300, 150, 1, 303, 300, 2},
+                                                 {1030, 5, 70, 1033, 1031, 0},
+                                                 {9, 0, 3, 12, 12, 0},
+                                                 {66, 90, 7, 68, 72, 0},
+                                                 {65, 131, 34, 68, 72, 4},
+                                                 {1025, 8, 8, 1028, 1032, 0},
+                                                 {1026, 2, 2, 1028, 1028, 0}}) {
     CAPTURE(n);
     CAPTURE(k);
-    const Index ld = n + 3;
-    std::vector<T> v = gaussian<T>(ld * std::max<Index>(k, 1), 5), w = gaussian<T>(ld * b, 6);
+    CAPTURE(b);
+    const BlockView<T> shape_v{nullptr, n, k, ldv}, shape_w{nullptr, n, b, ldw};
+    const auto block = [start = start](BlockView<T> shape, T* memory) {
+      return BlockView<T>{memory + start, shape.rows, shape.cols, shape.ld};
+    };
+    std::vector<T> v = gaussian<T>(start + ldv * std::max<Index>(k, 1), 5),
+                   w = gaussian<T>(start + ldw * b, 6);
     std::vector<W> exact(at(k * b), W{7.0});
-    reference.project_block({v.data(), n, k, ld}, {w.data(), n, b, ld}, exact);
+    reference.project_block(block(shape_v, v.data()), block(shape_w, w.data()), exact);
     std::vector<T> difference = w;
-    reference.subtract_block({v.data(), n, k, ld}, exact, {difference.data(), n, b, ld});
+    reference.subtract_block(block(shape_v, v.data()), exact, block(shape_w, difference.data()));
 
     const DeviceVector<T> V(space, v), X(space, w);
-    const DeviceVector<W> h(space, std::vector<W>(at(k * b), W{7.0})), exact_there(space, exact);
-    space.project_block({V.data(), n, k, ld}, {X.data(), n, b, ld}, slots_of<T>(h));
-    double worst = 0.0;
-    const std::vector<W> came = h.host();
-    CHECK(all_finite(came));
-    for (std::size_t i = 0; i < came.size(); ++i) {
-      worst = std::max(worst, std::abs(came[i] - exact[i]));
+    const DeviceVector<W> exact_there(space, exact);
+    std::vector<W> before;
+    for (int time = 0; time < 2; ++time) {
+      const DeviceVector<W> h(space, std::vector<W>(at(k * b) + 1, W{7.0}));
+      space.project_block(block(shape_v, V.data()), block(shape_w, X.data()), slots_of<T>(h));
+      const std::vector<W> came = h.host();
+      CHECK(all_finite(came));
+      double worst = 0.0;
+      for (std::size_t i = 0; i < exact.size(); ++i) {
+        worst = std::max(worst, std::abs(came[i] - exact[i]));
+      }
+      CHECK(worst <= 16.0 * kEps<double> * static_cast<double>(n + 1));
+      CHECK(came.back() == W{7.0});
+      if (time > 0) CHECK(same_bits(came, before));
+      before = came;
     }
-    const auto size = static_cast<double>(n + 1);
-    CHECK(worst <= 16.0 * kEps<double> * size);
-    space.subtract_block({V.data(), n, k, ld}, slots_of<T>(exact_there), {X.data(), n, b, ld});
-    CHECK(distance(X.host(), difference) <= 4.0 * kEps<T> * norm(difference) + kEps<double> * size);
+    space.subtract_block(block(shape_v, V.data()), slots_of<T>(exact_there),
+                         block(shape_w, X.data()));
+    const std::vector<T> came = X.host();
+    CHECK(distance(came, difference) <=
+          4.0 * kEps<T> * norm(difference) + kEps<double> * static_cast<double>(n + 1));
+    // What is between the columns, and before the first, is nobody's.
+    bool untouched = true;
+    for (Index i = 0; i < static_cast<Index>(came.size()); ++i) {
+      const bool inside = i >= start && (i - start) % ldw < n;
+      untouched = untouched && (inside || came[at(i)] == w[at(i)]);
+    }
+    CHECK(untouched);
   }
 }
 TEST_CASE_TEMPLATE_APPLY(cuda_blocks, Fields);
+
+TEST_CASE_TEMPLATE_DEFINE("blocks are multiplied by the library if they are wide enough", T,
+                          cuda_wide_blocks) {
+  using W = WideOf<T>;
+  auto* products = emulated<std::uint64_t()>("ritz_emulated_products");
+  if (products == nullptr || std::getenv("RITZ_EMULATED_BLAS") == nullptr) return;
+  CudaSpace<T> space(0);
+  const Index n = 50;
+  const std::vector<T> v = gaussian<T>(n * 20, 5), w = gaussian<T>(n * 20, 6);
+  const DeviceVector<T> V(space, v), X(space, w), one(space, std::vector<T>(1, T{1}));
+  const DeviceVector<W> h(space, std::vector<W>(400, W{7.0}));
+  const auto made = [&](Index k, Index b) {
+    const std::uint64_t before = products();
+    space.project_block({V.data(), n, k, n}, {X.data(), n, b, n}, slots_of<T>(h));
+    space.subtract_block({V.data(), n, k, n}, slots_of<T>(h), {X.data(), n, b, n});
+    space.queue().wait();
+    return products() - before;
+  };
+  // Single precision would be summed in single precision.
+  const std::uint64_t both = std::same_as<RealOf<T>, double> ? 2 : 0;
+  CHECK(made(8, 8) == both);
+  CHECK(made(20, 8) == both);
+  CHECK(made(8, 20) == both);
+  CHECK(made(20, 7) == 0);
+  CHECK(made(7, 20) == 0);
+  CHECK(made(20, 1) == 0);
+  const std::vector<T> before = X.host();
+  space.freeze_below(space.norm2(one.view()), 1.0);
+  CHECK(made(20, 20) == 0);
+  CHECK(same_bits(X.host(), before));
+  CHECK(h.host() == std::vector<W>(400, W{1.0}));
+  space.thaw();
+  CHECK(made(20, 20) == both);
+  CHECK(!same_bits(X.host(), before));
+}
+TEST_CASE_TEMPLATE_APPLY(cuda_wide_blocks, Fields);
 
 TEST_CASE_TEMPLATE_DEFINE("cast between precisions", R, cuda_cast) {
   const auto check = []<Field From, Field To>(const std::vector<From>& x, To) {
@@ -262,6 +328,12 @@ TEST_CASE("single-precision sums are taken in double precision") {
   const BlockView<const float> X{x.data(), 40001, 1, 40001};
   space.project_block(X, X, slots_of<float>(sum));
   CHECK(sum.host()[0] == exact);
+  const DeviceVector<float> block(space, std::vector<float>(3 * 40004));
+  for (Index j = 0; j < 3; ++j) space.copy(x.view(), {block.data() + j * 40004, 40001});
+  const DeviceVector<double> sums(space, std::vector<double>(9));
+  const BlockView<const float> Y{block.data(), 40001, 3, 40004};
+  space.project_block(Y, Y, slots_of<float>(sums));
+  CHECK(sums.host() == std::vector<double>(9, exact));
   space.project(X, x.view(), slots_of<float>(sum));
   CHECK(sum.host()[0] == exact);
 }

@@ -1,9 +1,11 @@
 // A device without a device: the backend of a CudaSpace on a thread of the host. It runs the same
 // formulas as the CUDA kernels, later than they were queued, on memory that nobody else can touch:
 // its addresses are not the host's, so that looking at them ends the program. With
-// RITZ_EMULATED_KERNELS=cuda it runs the CUDA kernels themselves, thread by thread.
+// RITZ_EMULATED_KERNELS=cuda it runs the CUDA kernels themselves, thread by thread, and with
+// RITZ_EMULATED_BLAS the library of that name makes the products that cuBLAS would.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -18,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "../../cpp/cuda/blas.hpp"
 #include "../../cpp/cuda/kernels.cuh"
 
 namespace ritz::device {
@@ -330,7 +333,7 @@ bool step(const Call& call) {
 
 /// The CUDA kernels, by fibers of the host.
 bool run_cuda(const Call& call) {
-  static std::vector<double> partials(kPartials + 2);
+  static std::vector<double> partials(kPartials);
   static unsigned ticket = 0;
   const Resources resources{1, partials.data(), &ticket};
   std::vector<Launch> launches;
@@ -355,6 +358,22 @@ bool run_cuda(const Call& call) {
   return known;
 }
 
+std::atomic<std::uint64_t> products;
+
+/// Null unless one was asked for.
+const Blas* blas() {
+  alignas(256) static char workspace[256];
+  static const std::unique_ptr<Blas> it = []() -> std::unique_ptr<Blas> {
+    const char* name = std::getenv("RITZ_EMULATED_BLAS");
+    if (name == nullptr) return nullptr;
+    const auto library = BlasLibrary::find({&name, 1});
+    auto started = library ? Blas::start(*library, nullptr, workspace, sizeof(workspace)) : nullptr;
+    if (started == nullptr) std::abort();
+    return started;
+  }();
+  return it.get();
+}
+
 bool run(Call call) {
   static const bool cuda = [] {
     const char* kernels = std::getenv("RITZ_EMULATED_KERNELS");
@@ -368,6 +387,10 @@ bool run(Call call) {
   for (const double*& h : call.h) h = host(h);
   for (double*& out : call.out) out = host(out);
   call.guard.x = host(call.guard.x);
+  if (Blas::takes(call) && blas() != nullptr) {
+    ++products;
+    return blas()->multiply(call) == Blas::Status::success;
+  }
   if (cuda) return run_cuda(call);
   if (frozen(call.guard)) {
     freeze(call);
@@ -623,6 +646,10 @@ std::uint64_t ritz_emulated_allocations() {
   const std::lock_guard lock(memory().mutex);
   return memory().allocations;
 }
+
+/// Products that RITZ_EMULATED_BLAS has made.
+RITZ_API std::uint64_t ritz_emulated_products();
+std::uint64_t ritz_emulated_products() { return products; }
 
 /// For tests of what waits for what: see Worker::gate.
 RITZ_API void ritz_emulated_gate(bool shut);

@@ -3,7 +3,8 @@
 // Reduced scalars stay in device memory, coefficients are formed from them where they are used, and
 // no operation waits: only `read` does. The kernels come from a backend (device/backend.hpp), so
 // this header needs no CUDA and compiles everywhere. Sums are added up in an order that depends on
-// sizes and device alone: the same bits every time.
+// sizes and device alone, and for wide blocks in double precision on the BLAS that the backend may
+// have: the same bits every time.
 #pragma once
 
 #include <algorithm>
