@@ -3,30 +3,10 @@
 #pragma once
 
 #include "ritz/device/backend.hpp"
+#include "ritz/device/complex.hpp"
 #include "ritz/sketch/philox.hpp"
 
 namespace ritz::device {
-
-/// std::complex, whose operators a device lacks.
-template <class R>
-struct Complex {
-  R re, im;
-
-  constexpr Complex() : re(0), im(0) {}
-  constexpr Complex(R x, R y = R(0)) : re(x), im(y) {}
-  template <class Q>
-  constexpr explicit Complex(Complex<Q> z) : re(static_cast<R>(z.re)), im(static_cast<R>(z.im)) {}
-
-  friend constexpr Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
-  friend constexpr Complex operator-(Complex a, Complex b) { return {a.re - b.re, a.im - b.im}; }
-  friend constexpr Complex operator-(Complex a) { return {-a.re, -a.im}; }
-  friend constexpr Complex operator*(Complex a, Complex b) {
-    return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
-  }
-  friend constexpr bool operator==(Complex a, Complex b) { return a.re == b.re && a.im == b.im; }
-  constexpr Complex& operator+=(Complex a) { return *this = *this + a; }
-  constexpr Complex& operator-=(Complex a) { return *this = *this - a; }
-};
 
 /// What a kernel calls T, and the type of its sums.
 template <class E>
@@ -48,10 +28,6 @@ using RealElement = typename ElementTraits<E>::Real;
 
 constexpr float conj(float x) { return x; }
 constexpr double conj(double x) { return x; }
-template <class R>
-constexpr Complex<R> conj(Complex<R> z) {
-  return {z.re, -z.im};
-}
 constexpr double real_part(double x) { return x; }
 constexpr double real_part(Complex<double> z) { return z.re; }
 template <class E>
@@ -73,19 +49,6 @@ template <class E>
 constexpr WideElement<E> product(E x, E y) {
   return conj(widen(x)) * widen(y);
 }
-/// a / b, scaled so that |b|² need not be representable.
-template <class R>
-constexpr Complex<R> divide(Complex<R> a, Complex<R> b) {
-  const R x = b.re < R(0) ? -b.re : b.re, y = b.im < R(0) ? -b.im : b.im;
-  if (x >= y) {
-    const R t = b.im / b.re, d = b.re + b.im * t;
-    return {(a.re + a.im * t) / d, (a.im - a.re * t) / d};
-  }
-  const R t = b.re / b.im, d = b.re * t + b.im;
-  return {(a.re * t + a.im) / d, (a.im * t - a.re) / d};
-}
-constexpr float divide(float a, float b) { return a / b; }
-constexpr double divide(double a, double b) { return a / b; }
 
 /// The value of a coefficient, in device memory.
 template <class E>
@@ -95,7 +58,7 @@ constexpr WideElement<E> value_of(const Coefficient& c) {
     const W factor(c.re, c.im);
     if (c.above == nullptr) return factor;
     if (c.below == nullptr) return factor * W(c.above[0], c.above[1]);
-    return factor * divide(W(c.above[0], c.above[1]), W(c.below[0], c.below[1]));
+    return factor * (W(c.above[0], c.above[1]) / W(c.below[0], c.below[1]));
   } else {
     if (c.above == nullptr) return c.re;
     return c.re * (c.below == nullptr ? c.above[0] : c.above[0] / c.below[0]);
@@ -109,6 +72,12 @@ constexpr void put(double* to, double sum) {
 constexpr void put(double* to, Complex<double> sum) {
   to[0] = sum.re;
   to[1] = sum.im;
+}
+/// A double of a recurrence, with the zero after it where its numbers are real.
+template <std::size_t Stride>
+constexpr void put_scalar(double* to, double x) {
+  to[0] = x;
+  if constexpr (Stride == 2) to[1] = 0.0;
 }
 
 constexpr bool frozen(const Guard& guard) { return guard.x != nullptr && *guard.x <= guard.bound; }
@@ -150,7 +119,7 @@ struct AxpbyNorm2 : Axpby<E> {
 };
 template <class E>
 struct Add3Norm2 : Pattern<0b111, 0b100> {
-  static constexpr int unless(int k) { return k == 2 ? 2 : -1; }
+  static constexpr int unless(int k) { return k == 1 || k == 2 ? k : -1; }
   static constexpr double apply(E* e, const E* c) {
     e[2] = c[0] * e[0] + c[1] * e[1] + c[2] * e[2];
     return square(e[2]);
@@ -218,7 +187,7 @@ struct AddSquares : Pattern<0b11, 0b10> {
 };
 template <class E>
 struct Reciprocal : Pattern<0b01, 0b10> {
-  static constexpr void apply(E* e, const E*) { e[1] = e[0] == E(0) ? E(1) : divide(E(1), e[0]); }
+  static constexpr void apply(E* e, const E*) { e[1] = e[0] == E(0) ? E(1) : E(1) / e[0]; }
 };
 
 /// visit.operator()<Op>() for the elementwise kernel of this name; false if it is not one.

@@ -8,22 +8,24 @@ namespace ritz::device {
 
 template <class R>
 __global__ void __launch_bounds__(kThreads) recurrence(const __grid_constant__ Arguments a) {
-  constexpr unsigned kCount = sizeof(R) / sizeof(double);
+  using Number = NumberOf<R>;
+  constexpr unsigned kCount = sizeof(R) / sizeof(double), kStride = kSlotStride<R>;
   static_assert(kCount <= kThreads);
   __shared__ double scalars[kCount];
   const Call& s = a.call;
   if (frozen(s.guard)) return;
-  if (threadIdx.x < kCount) scalars[threadIdx.x] = s.out[0][2 * threadIdx.x];
+  if (threadIdx.x < kCount) scalars[threadIdx.x] = s.out[0][kStride * threadIdx.x];
   __syncthreads();
   if (threadIdx.x == 0) {
-    double sums[kStepSums] = {};
+    Number sums[kStepSums] = {};
     for (std::size_t k = 0; k < kStepSums; ++k) {
-      if (s.h[k] != nullptr) sums[k] = *s.h[k];
+      if (s.h[k] != nullptr) sums[k] = from_slot<Number>(s.h[k]);
     }
     reinterpret_cast<R*>(scalars)->template step<DeviceMath>(static_cast<int>(s.ld), sums);
   }
   __syncthreads();
-  if (threadIdx.x < kCount) put(s.out[0] + 2 * threadIdx.x, scalars[threadIdx.x]);
+  if (threadIdx.x >= kCount) return;
+  put_scalar<kStride>(s.out[0] + kStride * threadIdx.x, scalars[threadIdx.x]);
 }
 
 }  // namespace ritz::device

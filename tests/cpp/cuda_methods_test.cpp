@@ -335,10 +335,12 @@ TEST_CASE_TEMPLATE_APPLY(cuda_second, Cases);
 
 // ---- without the host ----
 
-using Ahead = std::tuple<Case<Cg, double>, Case<Minres, float>, Case<Minres, C16>,
-                         Case<MinresQlp, double>, Case<Symmlq, double>, Case<Lsmr, float>,
-                         Case<Lsmr, C16>, Case<Lsqr, double>, Case<Cr, double>, Case<Craig, double>,
-                         Case<Cgls, float>, Case<Gmres, float>, Case<Fgmres, double>>;
+using Ahead =
+    std::tuple<Case<Cg, double>, Case<Minres, float>, Case<Minres, C16>, Case<MinresQlp, double>,
+               Case<Symmlq, double>, Case<Lsmr, float>, Case<Lsmr, C16>, Case<Lsqr, double>,
+               Case<Cr, double>, Case<Craig, double>, Case<Cgls, float>, Case<Fcg, double>,
+               Case<Fcg, C16>, Case<Bicgstab, float>, Case<Bicgstab, C16>, Case<Gmres, float>,
+               Case<Fgmres, double>>;
 /// A diagonal matrix that stays on the device.
 template <Field T>
 struct DeviceDiagonal {
@@ -387,6 +389,153 @@ TEST_CASE_TEMPLATE_DEFINE("iterations between two looks wait for nothing", C, cu
   }
 }
 TEST_CASE_TEMPLATE_APPLY(cuda_ahead, Ahead);
+
+TEST_CASE_TEMPLATE("bicgstab goes on from a breakdown that the host learns late", T, float, double,
+                   C16) {
+  OnDevice<Bicgstab, T> device;
+  const auto check = [&](const Dense<T>& A, const std::vector<T>& b, Index most = 0) {
+    BicgstabOptions opt;
+    opt.rtol = std::same_as<RealOf<T>, float> ? 1e-4 : 1e-9;
+    opt.max_iterations = most;
+    const auto host = on_host<Bicgstab>(A, b, opt);
+    for (const Index every : {1, 3, 10, 1000}) {
+      CAPTURE(every);
+      const auto came = device.solve(staged(device.space, A), b, opt, every);
+      CHECK(came.out.status == host.out.status);
+      CHECK(all_finite(came.x));
+      const double gap = residual_norm(A, came.x, b) - came.out.residual;
+      CHECK(std::abs(gap) <= 100.0 * kEps<T> * (norm(b) + norm(came.x)));
+      check_honest<Bicgstab, T>(A, came, b, opt);
+      if (host.out.status == Status::breakdown) {
+        CHECK(came.out.iterations == host.out.iterations);
+        CHECK(distance(came.x, host.x) <= 100.0 * kEps<T> * norm(host.x));
+      }
+    }
+    return host.out;
+  };
+  {  // bᴴ A b = 0: at once
+    Dense<T> A(4, 4);
+    for (Index i = 0; i < 4; ++i) A(i, i) = static_cast<T>(i < 2 ? 1.0F : 2.0F);
+    A(1, 1) = -A(1, 1);
+    A(3, 3) = -A(3, 3);
+    CHECK(check(A, std::vector<T>(4, T{1})).status == Status::converged);
+  }
+  {  // after a step, with ω = 0
+    Dense<T> A(2, 2);
+    A(0, 0) = A(0, 1) = T{2};
+    A(1, 0) = T{1};
+    CHECK(check(A, {T{1}, T{}}).status == Status::converged);
+  }
+  {  // after a step, with r̂ᴴ r = 0
+    Dense<T> A(3, 3);
+    A(0, 0) = A(2, 2) = T{1};
+    A(1, 0) = A(1, 1) = T{-1};
+    A(0, 2) = A(1, 2) = A(2, 1) = T{2};
+    CHECK(check(A, {T{1}, T{}, T{}}).status == Status::converged);
+  }
+  {  // skew: no polynomial of degree 1 reduces s, and ω = 0
+    Dense<T> A(2, 2);
+    A(0, 1) = T{1};
+    A(1, 0) = T{-1};
+    check(A, {T{1}, T{}});
+  }
+  CHECK(check(Dense<T>(4, 4), gaussian<T>(4, 1)).status == Status::breakdown);
+}
+
+TEST_CASE_TEMPLATE("bicgstab that is done with half an iteration", T, float, C16) {
+  const Index n = 30;
+  OnDevice<Bicgstab, T> device;
+  std::vector<T> b(at(n));
+  b[4] = T{1};
+  // Of s = 0 it makes what is not a number.
+  struct Unit {
+    Index n;
+    Index rows() const { return n; }
+    Index cols() const { return n; }
+    void apply(VectorView<const T> x, VectorView<T> y) const {
+      const RealOf<T> size = static_cast<RealOf<T>>(norm(std::vector<T>(x.begin(), x.end())));
+      for (Index i = 0; i < n; ++i) y[i] = x[i] / size;
+    }
+  };
+  const Unit M{n};
+  const auto there = staged(device.space, M);
+  const OperatorRef<T> ref(there);
+  Dense<T> A(n, n);
+  for (Index i = 0; i < n; ++i) A(i, i) = T{2};
+  const auto op = staged(device.space, A);
+  BicgstabOptions opt;
+  opt.rtol = 100.0 * kEps<T>;
+  for (const bool preconditioned : {false, true}) {
+    for (const Index every : {1, 10}) {
+      const auto came = device.solve(op, b, opt, every, preconditioned ? &ref : nullptr);
+      CHECK(came.out.status == Status::converged);
+      check_honest<Bicgstab, T>(A, came, b, opt);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("fcg with several directions", T, float, double, C16) {
+  OnDevice<Fcg, T> device;
+  const auto A = matrix<Fcg, T>();
+  const auto b = gaussian<T>(A.m, 5);
+  auto opt = options<Fcg, T>();
+  for (const Index memory : {2, 5}) {
+    opt.memory = memory;
+    const auto host = on_host<Fcg>(A, b, opt);
+    CHECK(host.out.status == Status::converged);
+    for (const Index every : {1, 10}) {
+      const auto came = device.solve(staged(device.space, A), b, opt, every);
+      CHECK(came.out.status == Status::converged);
+      check_honest<Fcg, T>(A, came, b, opt);
+      if (every == 1) CHECK(came.out.iterations == host.out.iterations);
+      CHECK(distance(came.x, host.x) <= 10.0 * opt.rtol * norm(host.x));
+    }
+  }
+}
+
+TEST_CASE("fcg: the direction of negative curvature is the device's") {
+  using T = double;
+  using S = CudaSpace<T>;
+  const Index n = 40;
+  auto values = geometric(n, 10.0);
+  values[n / 2] = -values[n / 2] / 50.0;
+  const auto A = hermitian<T>(values, 5);
+  const auto b = gaussian<T>(n, 6);
+  S space(0);
+  const DeviceVector<T> b_there(space, b), x(space, std::vector<T>(at(n)));
+  const auto op = staged(space, A);
+  for (const Index memory : {1, 3}) {
+    std::vector<T> first;
+    for (const Index every : {1, 10, 1000}) {
+      CAPTURE(every);
+      FcgOptions opt;
+      opt.memory = memory;
+      opt.rtol = 1e-12;
+      Monitor monitor;
+      monitor.check_every = every;
+      FcgWorkspace<S> ws;
+      Stepper<Fcg, S, Staged<Dense<T>, T>> run(space, op, b_there.view(), x.view(), ws, opt,
+                                               monitor);
+      const auto out = run.finish();
+      CHECK(out.status == Status::negative_curvature);
+      CHECK(out.iterations > memory);
+      const auto view_there = run.direction();
+      const auto d = download(space.queue(), view_there.data, view_there.size);
+      std::vector<T> product(d.size());
+      A.apply(view(d), view(product));
+      double dd = 0.0, dAd = 0.0;
+      for (std::size_t i = 0; i < d.size(); ++i) {
+        dd += d[i] * d[i];
+        dAd += d[i] * product[i];
+      }
+      CHECK(dAd <= 0.0);
+      CHECK(out.curvature == doctest::Approx(dAd / dd).epsilon(1e-8));
+      CHECK(residual_norm(A, x.host(), b) == doctest::Approx(out.residual).epsilon(1e-8));
+      if (first.empty()) first = x.host();
+      CHECK(same_bits(x.host(), first));
+    }
+  }
+}
 
 /// The second difference on p × p points.
 template <Field T>

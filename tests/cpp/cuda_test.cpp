@@ -93,6 +93,8 @@ TEST_CASE_TEMPLATE_DEFINE("what is overwritten is not read", T, cuda_overwrite) 
   y.set(nans);
   CHECK(std::isfinite(space.read(space.add3_norm2(2.0, x.view(), 3.0, x.view(), 0.0, y.view()))));
   CHECK(all_finite(y.host()));
+  CHECK(std::isfinite(space.read(space.add3_norm2(2.0, x.view(), 0.0, u.view(), 1.0, y.view()))));
+  CHECK(all_finite(y.host()));
   y.set(nans);
   space.step3(2.0, x.view(), 0.0, y.view(), 0.0, u.view(), 3.0, z.view());
   CHECK(all_finite(y.host()));
@@ -497,8 +499,11 @@ TEST_SUITE_BEGIN("kernels");
 
 TEST_CASE_TEMPLATE("a recurrence steps as on the host, until it is frozen", R, MinresRecurrence,
                    SymmlqRecurrence, MinresQlpRecurrence, LsmrRecurrence, LsqrRecurrence,
-                   ArnoldiRecurrence, CrRecurrence, CraigRecurrence, CglsRecurrence) {
+                   ArnoldiRecurrence, CrRecurrence, CraigRecurrence, CglsRecurrence,
+                   BicgstabRecurrence, FcgRecurrence, FcgDirection) {
   using T = std::complex<double>;
+  using Number = NumberOf<R>;
+  constexpr bool kComplex = !std::same_as<Number, double>;
   constexpr std::size_t kScalars = sizeof(R) / sizeof(double);
   using Bits = std::array<double, kScalars>;
   const auto bits = [](const R& r) {
@@ -511,14 +516,34 @@ TEST_CASE_TEMPLATE("a recurrence steps as on the host, until it is frozen", R, M
   for (std::size_t k = 0; k < kScalars; ++k) {
     reinterpret_cast<double*>(&host)[k] = 0.5 + static_cast<double>(k % 7);
   }
+  if constexpr (std::derived_from<R, LinearRecurrence>) {  // so that no step ends the process
+    host.epsilon = kEps<double>;
+    host.target = 0.5;
+  }
   CudaSpace<T> space(0);
-  const Numbers<T> number(space, 20);
+  const std::vector<T> values{T(9.0, 0.5), T(16.0, -2.0), T(4.0, 1.0), T(1.0), T(3.0)};
+  const DeviceVector<T> value(space, values);
+  const auto sum = [&](Index k) {
+    const auto x = value.view();
+    if constexpr (kComplex) {
+      return space.dot({x.data + 3, 1}, {x.data + k, 1});
+    } else {
+      return space.real_dot({x.data + 3, 1}, {x.data + k, 1});
+    }
+  };
+  const auto number = [&](Index k) {
+    if constexpr (kComplex) {
+      return to_number(values[at(k)]);
+    } else {
+      return std::real(values[at(k)]);
+    }
+  };
   auto there = space.keep(host);
   space.assign(there, host);
   CHECK(bits(space.read(there)) == bits(host));
-  for (int phase = 0; phase < 4; ++phase) {
-    host.template step<HostMath>(phase, {9.0, 16.0, 4.0});
-    space.advance(there, phase, number.square(3), number.square(4), number.square(2));
+  for (int phase = 0; phase < 5; ++phase) {
+    host.template step<HostMath>(phase, {number(0), number(1), number(2)});
+    space.advance(there, phase, sum(0), sum(1), sum(2));
     const Bits came = bits(space.read(there)), exact = bits(host);
     for (std::size_t k = 0; k < kScalars; ++k) {
       CAPTURE(k);
@@ -526,25 +551,42 @@ TEST_CASE_TEMPLATE("a recurrence steps as on the host, until it is frozen", R, M
       CHECK((same || came[k] == doctest::Approx(exact[k]).epsilon(1e-14)));
     }
   }
-  // As a coefficient, whose imaginary part is none.
+  DeviceVector<T> x(space, std::vector<T>{T(2.0, 1.0)});
+  if constexpr (kComplex) {
+    constexpr auto complex = [] {
+      if constexpr (requires { &R::alpha; }) {
+        return &R::alpha;
+      } else {
+        return &R::pq;
+      }
+    }();
+    space.scale(there[complex], x.view());
+    const T product = from_number<T>(host.*complex) * T(2.0, 1.0);
+    CHECK(product.imag() != 0.0);
+    CHECK(std::abs(x.host()[0] - product) <= 1e-14 * std::abs(product));
+    x.set({T(2.0, 1.0)});
+  }
+  // A real one as a coefficient, whose imaginary part is none.
   auto one = host;
   reinterpret_cast<double*>(&one)[0] = 3.0;
+  if (kComplex) reinterpret_cast<double*>(&one)[1] = 0.0;
   space.assign(there, one);
-  const DeviceVector<T> x(space, std::vector<T>{T(2.0, 1.0)});
   const auto first = [&] {
     if constexpr (std::derived_from<R, LeastSquaresNumbers>) {
       return there[&R::residual];
     } else if constexpr (requires { &R::running; }) {
       return there[&R::running];
-    } else {
+    } else if constexpr (requires { &R::again; }) {
       return there[&R::again];
+    } else {  // has none: a sum
+      return space.real_dot({value.data() + 3, 1}, {value.data() + 4, 1});
     }
   }();
   space.scale(first, x.view());
   CHECK(x.host()[0] == T(6.0, 3.0));
 
   CHECK_FALSE(space.freeze_below(first, 3.0));
-  space.advance(there, 0, number.square(3), number.square(4), number.square(2));
+  space.advance(there, 0, sum(0), sum(1), sum(2));
   CHECK(bits(space.read(there)) == bits(one));
   space.thaw();
   const auto question = space.ask(there);

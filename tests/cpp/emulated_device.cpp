@@ -319,15 +319,18 @@ void freeze(const Call& call) {
 
 /// One step of a recurrence.
 bool step(const Call& call) {
-  double sums[kStepSums] = {};
-  for (std::size_t k = 0; k < kStepSums; ++k) {
-    if (call.h[k] != nullptr) sums[k] = *call.h[k];
-  }
   return visit_recurrence(static_cast<std::int32_t>(call.cols), [&]<class R>() {
+    constexpr std::size_t kStride = kSlotStride<R>;
+    NumberOf<R> sums[kStepSums] = {};
+    for (std::size_t k = 0; k < kStepSums; ++k) {
+      if (call.h[k] != nullptr) sums[k] = from_slot<NumberOf<R>>(call.h[k]);
+    }
     double scalars[sizeof(R) / sizeof(double)];
-    for (std::size_t k = 0; k < std::size(scalars); ++k) scalars[k] = call.out[0][2 * k];
+    for (std::size_t k = 0; k < std::size(scalars); ++k) scalars[k] = call.out[0][kStride * k];
     reinterpret_cast<R*>(scalars)->template step<HostMath>(static_cast<int>(call.ld), sums);
-    for (std::size_t k = 0; k < std::size(scalars); ++k) put(call.out[0] + 2 * k, scalars[k]);
+    for (std::size_t k = 0; k < std::size(scalars); ++k) {
+      put_scalar<kStride>(call.out[0] + kStride * k, scalars[k]);
+    }
   });
 }
 

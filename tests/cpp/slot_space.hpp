@@ -35,7 +35,14 @@ class SlotSpace {
         : device_(std::move(device)), serial_(serial) {}
     Slot(std::shared_ptr<Device> device, std::shared_ptr<const double> place)
         : device_(std::move(device)), place_(std::move(place)) {}
-    WideOf<T> load() const { return place_ ? WideOf<T>(*place_) : device_->load(serial_); }
+    WideOf<T> load() const {
+      if (!place_) return device_->load(serial_);
+      if constexpr (std::same_as<V, std::complex<double>>) {
+        return {place_.get()[0], place_.get()[1]};
+      } else {
+        return WideOf<T>(*place_);
+      }
+    }
 
     std::shared_ptr<Device> device_;
     std::uint64_t serial_ = 0;
@@ -59,7 +66,8 @@ class SlotSpace {
     template <class V>
     Coefficient(const Slot<V>& a, const Slot<V>& b)
         : value_([a, b] { return a.load() / b.load(); }) {}
-    Coefficient(const Real& a) : value_([a] { return a.load(); }) {}
+    template <class V>
+    Coefficient(const Slot<V>& a) : value_([a] { return a.load(); }) {}
     friend Coefficient operator-(Coefficient c) {
       c.constant_ = -c.constant_;
       return c;
@@ -75,12 +83,17 @@ class SlotSpace {
   template <Recurrence R>
   class Kept {
    public:
-    Real operator[](double R::* scalar) const {
-      return {device_, std::shared_ptr<const double>(now_, &(now_.get()->*scalar))};
+    Real operator[](double R::* scalar) const { return {device_, at(now_.get()->*scalar)}; }
+    Real operator[](PaddedReal R::* scalar) const {
+      return {device_, at((now_.get()->*scalar).value)};
+    }
+    Scalar operator[](device::Complex<double> R::* scalar) const {
+      return {device_, at((now_.get()->*scalar).re)};
     }
 
    private:
     friend class SlotSpace;
+    std::shared_ptr<const double> at(const double& place) const { return {now_, &place}; }
     std::shared_ptr<Device> device_;
     std::shared_ptr<R> now_;
     R seen_;
@@ -101,9 +114,15 @@ class SlotSpace {
     ++device_->reads;
     return kept.seen_ = *kept.now_;
   }
-  template <Recurrence R, std::same_as<Real>... Sums>
+  template <Recurrence R, class... Sums>
+    requires((std::same_as<Sums, Real> || !std::same_as<NumberOf<R>, double>) && ...)
   void advance(Kept<R>& kept, int phase, const Sums&... sums) {
-    if (!frozen()) kept.now_->template step<HostMath>(phase, {std::real(sums.load())...});
+    if (frozen()) return;
+    if constexpr (std::same_as<NumberOf<R>, double>) {
+      kept.now_->template step<HostMath>(phase, {std::real(sums.load())...});
+    } else {
+      kept.now_->template step<HostMath>(phase, {to_number(sums.load())...});
+    }
   }
 
   /// Consecutive slots.

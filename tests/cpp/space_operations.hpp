@@ -113,6 +113,9 @@ void for_each_operation(const Test& test) {
   test("add3_norm2", Sum::of_results, [](auto& s, auto& d) {
     d.put(0, s.read(s.add3_norm2(d.a(), d.x(), d.b(), d.y(), d.c(), d.z())));
   });
+  test("add3_norm2, b = 0", Sum::of_results, [](auto& s, auto& d) {
+    d.put(0, s.read(s.add3_norm2(d.a(), d.x(), 0.0, d.y(), d.c(), d.z())));
+  });
   test("add3_norm2, c = 0", Sum::of_results, [](auto& s, auto& d) {
     d.put(0, s.read(s.add3_norm2(d.a(), d.x(), d.b(), d.y(), 0.0, d.z())));
   });

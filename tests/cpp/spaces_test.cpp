@@ -140,8 +140,10 @@ TEST_CASE_TEMPLATE_DEFINE("what is overwritten is not read", T, spaces_overwrite
     y.assign(x.size(), nan);
     CHECK(std::isfinite(space.add3_norm2(2.0, view(x), 3.0, view(x), 0.0, view(y))));
     CHECK(all_finite(y));
-    y.assign(x.size(), nan);
     std::vector<T> u(x.size(), nan), z = x;
+    CHECK(std::isfinite(space.add3_norm2(2.0, view(x), 0.0, view(u), 1.0, view(y))));
+    CHECK(all_finite(y));
+    y.assign(x.size(), nan);
     space.step3(2.0, view(x), 0.0, view(y), 0.0, view(u), 3.0, view(z));
     CHECK(all_finite(y));
     CHECK(all_finite(z));

@@ -5,8 +5,7 @@
 // nonsymmetric linear systems. SIAM J. Sci. Stat. Comput. 13, 1992.
 #pragma once
 
-#include <limits>
-
+#include "ritz/krylov/bicgstab_recurrence.hpp"
 #include "ritz/krylov/linear_run.hpp"
 #include "ritz/krylov/shadow.hpp"
 
@@ -36,11 +35,13 @@ struct BicgstabWorkspace {
 /// Memory movement per iteration, of two products, in vectors of length n, without the operator:
 ///   {r̂ᴴv, ‖v‖} 2   s = r − αv, ‖s‖ 3   {tᴴs, ‖t‖} 2   x += αp̂ + ωŝ 4   r = s − ωt, ‖r‖ 3
 ///   r̂ᴴr 2   p = r + β(p − ωv) 4   total 20
-/// The preconditioner stands on the right, so that ‖r‖ is the residual of A x = b.
+/// The preconditioner stands on the right, so that ‖r‖ is the residual of A x = b. No reads between
+/// two checks where they are not free; there the second product is made even if s meets the target.
 struct Bicgstab {
   static constexpr std::string_view kName = "bicgstab";
   using Options = BicgstabOptions;
   using Outcome = ritz::Outcome;
+  using Recurrence = BicgstabRecurrence;
   template <Space S>
   using Workspace = BicgstabWorkspace<S>;
   template <Space S, class Op, class P>
@@ -48,73 +49,77 @@ struct Bicgstab {
 
   template <class R, Space S>
   static Task<> steps(R& run, BicgstabWorkspace<S>& ws, const BicgstabOptions&, Outcome& out) {
-    // An inner product below this share of its factors' norms holds rounding errors only.
-    constexpr double kEps = std::numeric_limits<RealOf<typename S::Value>>::epsilon();
     auto& space = run.space;
     auto& [frames, arena, r, rhat, p, v, t, phat, shat] = ws;
     ShadowRestarts restarts;
 
     while (co_await run.residual(r)) {
       space.copy(r, rhat);
-      double shadow = out.residual;  // ‖r̂‖
-      WideOf<typename S::Value> rho = shadow * shadow;
       space.copy(r, p);
+      Recurrence start;
+      run.begin(start);
+      start.shadow = out.residual;
+      start.rho = out.residual * out.residual;
+      auto s = space.keep(start);
+      space.freeze_below(s[&Recurrence::running], 0.0);
+
       bool again = true, broken = false;
       while (again) {
         if (broken) {
-          if (!restarts.allowed(out.residual)) {
+          // A device has kept x and its residual r since.
+          Recurrence next = run.last(s);
+          if (!restarts.allowed(next.residual)) {
             run.end(Status::breakdown);
             co_return;
           }
-          shadow = restarts.draw(space, r, out.residual, rhat);
-          rho = space.read(space.dot(rhat, r));
+          next.shadow = restarts.draw(space, r, next.residual, rhat);
+          next.rho = to_number(space.read(space.dot(rhat, r)));
           space.copy(r, p);
+          next.resume();
+          space.assign(s, next);
+          space.freeze_below(s[&Recurrence::running], 0.0);
         }
 
         if (run.M) co_await run.M.apply(p, phat);
         co_await run.A.apply(phat, v);
         const auto [rhat_v, vv] = space.dots({{rhat, v}, {v, v}});
-        const auto sigma = space.read(rhat_v);
-        const double size_v = std::sqrt(std::real(space.read(vv)));
-        if (!std::isfinite(size_v)) {
-          ++out.iterations;
+        space.advance(s, Recurrence::kBiorthogonal, rhat_v, vv);
+        // An end is known here where reads are free; elsewhere what follows changes nothing then.
+        if (!space.freeze_below(s[&Recurrence::running], 0.0)) {
+          space.advance(s, Recurrence::kHalf, space.axpy_norm2(s[&Recurrence::by_v], v, r));
+          if (S::kReadsAreFree && !space.read(s).goes_on_from_s()) {
+            space.axpby(s[&Recurrence::alpha], phat, 1.0, run.x);
+            space.advance(s, Recurrence::kResidual);
+          } else {
+            if (run.M) co_await run.M.apply(r, shat);
+            co_await run.A.apply(shat, t);
+            const auto [t_s, tt] = space.dots({{t, r}, {t, t}});
+            space.advance(s, Recurrence::kMinimise, t_s, tt);
+            if (!space.freeze_below(s[&Recurrence::running], 0.0)) {
+              space.add3_norm2(s[&Recurrence::alpha], phat, s[&Recurrence::omega], shat, 1.0,
+                               run.x);
+              space.advance(s, Recurrence::kResidual, space.axpy_norm2(s[&Recurrence::by_t], t, r));
+            }
+          }
+        }
+        const Recurrence* now = run.look(s);
+        if (now && now->is(LinearEvent::nonfinite)) {
+          run.last(s);
           run.end(Status::nonfinite);
           co_return;
         }
-        broken = std::abs(sigma) <= kEps * shadow * size_v;
+        broken = now && now->is(LinearEvent::breakdown);
         if (broken) continue;
-        const auto alpha = rho / sigma;
-        const double size_s = run.norm(space.axpy_norm2(-alpha, v, r));
-        double residual = size_s;
-        WideOf<typename S::Value> omega{};
-        if (size_s > out.target) {
-          if (run.M) co_await run.M.apply(r, shat);
-          co_await run.A.apply(shat, t);
-          const auto [t_s, tt] = space.dots({{t, r}, {t, t}});
-          const double size_t2 = std::real(space.read(tt));
-          if (!std::isfinite(size_t2)) {
-            ++out.iterations;
-            run.end(Status::nonfinite);
-            co_return;
-          }
-          const auto cosine = space.read(t_s);
-          if (std::abs(cosine) > kEps * size_s * std::sqrt(size_t2)) omega = cosine / size_t2;
+        again = co_await run.iterated(now);
+        if (!again) {
+          run.last(s);
+          break;
         }
-        if (omega == 0.0) {
-          space.axpby(alpha, phat, 1.0, run.x);
-        } else {
-          space.add3_norm2(alpha, phat, omega, shat, 1.0, run.x);
-          residual = run.norm(space.axpy_norm2(-omega, t, r));
-        }
-        again = co_await run.iterated(residual);
-        if (!again) break;
 
-        const auto rho_next = space.read(space.dot(rhat, r));
-        broken = omega == 0.0 || std::abs(rho_next) <= kEps * shadow * residual;
+        space.advance(s, Recurrence::kDirection, space.dot(rhat, r));
+        broken = space.freeze_below(s[&Recurrence::running], 0.0);
         if (broken) continue;
-        const auto beta = (rho_next / rho) * (alpha / omega);
-        space.add3_norm2(1.0, r, -beta * omega, v, beta, p);
-        rho = rho_next;
+        space.add3_norm2(1.0, r, s[&Recurrence::by_v_next], v, s[&Recurrence::beta], p);
       }
     }
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ritz/krylov/linear_recurrence.hpp"
 #include "ritz/krylov/tridiagonal_qr.hpp"
 
 namespace ritz {
@@ -18,24 +19,9 @@ enum class SymmetricEvent {
 };
 
 /// What a run asks of the scalars of its method.
-struct SymmetricRecurrence {
-  double running = 1.0;     ///< 0 from the end on: vectors and scalars stay what they are then
-  double event = 0.0;       ///< a SymmetricEvent
-  double steps = 0.0;       ///< made to their end
-  double unfinished = 0.0;  ///< 1 if the event came in a step that counts as an iteration
-  double residual = 0.0;    ///< at the start, then the method's
-  double target = 0.0;
-  double epsilon = 0.0;    ///< of the vectors' precision
+struct SymmetricRecurrence : ProcessRecurrence<double, SymmetricEvent> {
   double norm_a = 0.0;     ///< a lower bound of ‖A − σI‖ so far
   double condition = 0.0;  ///< an estimate so far
-
-  constexpr bool end(SymmetricEvent what, bool counts = false) {
-    running = 0.0;
-    event = static_cast<double>(what);
-    unfinished = counts ? 1.0 : 0.0;
-    return false;
-  }
-  constexpr bool is(SymmetricEvent what) const { return event == static_cast<double>(what); }
 };
 
 /// u = βv and z = M u are kept unnormalised; without M, z is u. The bound of ‖A − σI‖ is the

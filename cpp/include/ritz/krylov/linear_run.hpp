@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
+#include "ritz/krylov/linear_recurrence.hpp"
 #include "ritz/krylov/look.hpp"
 #include "ritz/krylov/run.hpp"
 
@@ -123,6 +125,26 @@ class LinearRun : public Run<S, Op, P> {
     return looks_.recurrence(out_.iterations + 1, is_last(), monitor_, space, kept);
   }
 
+  /// What the scalars of a process are told before its first step.
+  template <class R>
+  void begin(R& s) {
+    s.residual = out_.residual;
+    s.target = out_.target;
+    s.epsilon = std::numeric_limits<RealOf<T>>::epsilon();
+    begun_ = out_.iterations;
+  }
+  /// The recurrence of a process after its last step, which the iterations and the residual of the
+  /// outcome become those of.
+  template <class Kept>
+  const auto& last(Kept& s) {
+    space.thaw();
+    looks_.forget();
+    const auto& now = space.read(s);
+    count(now);
+    out_.residual = now.residual;
+    return now;
+  }
+
   /// Ends an iteration with the recurrence's residual; `x_at_hand`: whether x is the iterate.
   Iterated iterated(double residual, bool x_at_hand = true) {
     ++out_.iterations;
@@ -144,6 +166,11 @@ class LinearRun : public Run<S, Op, P> {
     ++out_.iterations;
     return {*this, true};
   }
+  /// Ends an iteration; null where the recurrence was not looked at.
+  template <class R>
+  Iterated iterated(const R* now, bool x_at_hand = true) {
+    return now ? iterated(now->residual, x_at_hand) : iterated();
+  }
 
   /// Whether products are cheap enough to make some more than needed, so that none waits for a
   /// look.
@@ -162,6 +189,12 @@ class LinearRun : public Run<S, Op, P> {
 
  protected:
   using Base::ended_, Base::monitor_, Base::out_, Base::watch;
+
+  /// The iterations of the outcome become those of a process.
+  template <class R>
+  void count(const R& now) {
+    out_.iterations = begun_ + static_cast<Index>(now.steps + now.unfinished);
+  }
 
   double shift_;
   std::optional<Status> pending_;  ///< a limit that came together with the claim
@@ -184,6 +217,7 @@ class LinearRun : public Run<S, Op, P> {
 
   LinearOptions opt_;
   Index limit_ = 0;
+  Index begun_ = 0;  // iterations before the process
   Looks<S> looks_;
   bool started_ = false;
   bool claimed_ = false;       // the recurrence says that the target is met

@@ -64,8 +64,7 @@ struct LanczosVectors {
 template <Space S, class Op, class P = NoPreconditioner>
 class SymmetricRun : public LinearRun<S, Op, P> {
   using Base = LinearRun<S, Op, P>;
-  using Base::ended_, Base::at_limit, Base::replaced, Base::shift_;
-  using typename Base::Iterated;
+  using Base::ended_, Base::at_limit, Base::count, Base::replaced, Base::shift_;
 
  public:
   using Base::A, Base::end, Base::M, Base::norm, Base::space, Base::x;
@@ -97,12 +96,9 @@ class SymmetricRun : public LinearRun<S, Op, P> {
 
   /// What the scalars of a process are told before its first step.
   void begin(SymmetricRecurrence& s) {
-    s.residual = result_.residual;
-    s.target = result_.target;
-    s.epsilon = kEps;
+    Base::begin(s);
     s.norm_a = result_.norm_a;
     s.condition = result_.cond_a;
-    begun_ = result_.iterations;
   }
   /// Starts the Lanczos process from `l.u`, the residual. False once the run has ended.
   Task<bool> start(LanczosVectors<T>& l, LanczosRecurrence& s) {
@@ -153,30 +149,11 @@ class SymmetricRun : public LinearRun<S, Op, P> {
     if (now.is(SymmetricEvent::indefinite_preconditioner)) end(Status::indefinite_preconditioner);
     return false;
   }
-  /// Ends an iteration; null where the recurrence was not looked at.
-  Iterated iterated(const SymmetricRecurrence* now, bool x_at_hand = true) {
-    return now ? Base::iterated(now->residual, x_at_hand) : Base::iterated();
-  }
-  /// The recurrence of a process after its last step, which the iterations and the residual of the
-  /// outcome become those of.
-  template <class Kept>
-  const auto& last(Kept& s) {
-    space.thaw();
-    const auto& now = space.read(s);
-    count(now);
-    result_.residual = now.residual;
-    return now;
-  }
-
   /// Set by a method that returns the least-squares solution of least norm.
   bool lifts = false;
 
  private:
   static constexpr double kEps = std::numeric_limits<RealOf<T>>::epsilon();
-
-  void count(const SymmetricRecurrence& now) {
-    result_.iterations = begun_ + static_cast<Index>(now.steps + now.unfinished);
-  }
 
   /// Ends the run if the true residual r is orthogonal to the range of A − σI, in the inner product
   /// of M.
@@ -219,7 +196,6 @@ class SymmetricRun : public LinearRun<S, Op, P> {
   }
 
   SymmetricOutcome& result_;
-  Index begun_ = 0;         // iterations before this process
   bool suspected_ = false;  // x may be a least-squares solution
   double rr_ = 0.0;
   double checked_measure_ = INFINITY;  // ‖A r‖ / (‖A‖‖r‖) at the last suspicion

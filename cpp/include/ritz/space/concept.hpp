@@ -49,7 +49,8 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   norm2(x)                    ‖x‖²
 ///   axpby_norm2(a, x, b, y)     y = a x + b y, returns ‖y‖²      (b = 0 overwrites)
 ///   axpy_norm2(a, x, y)         y = a x + y, returns ‖y‖²
-///   add3_norm2(a, x, b, y, c, z)   z = a x + b y + c z, returns ‖z‖²   (c = 0 overwrites)
+///   add3_norm2(a, x, b, y, c, z)   z = a x + b y + c z, returns ‖z‖²
+///                               (b = 0 does not read y, c = 0 overwrites)
 ///   axpy_xpby(a, p, x, b, r)    x = x + a p, p = r + b p
 ///   step3(a, v, b, w, c, u, d, x)   w = a v + b w + c u, x = x + d w
 ///                               (b = 0 overwrites w, c = 0 does not read u)
@@ -81,10 +82,13 @@ inline std::complex<double> ratio(std::complex<double> a, std::complex<double> b
 ///   read(h, values)             the values of slots, likewise, into numbers on the host
 ///
 /// Scalars with formulas of their own are kept in the space (see recurrence.hpp): each is a Real of
-/// the name kept[&R::scalar], and a step changes them in place unless the space is frozen.
+/// the name kept[&R::scalar], or a Scalar if it may be complex, and a step changes them in place
+/// unless the space is frozen.
 ///
 ///   keep(r)                     a recurrence that starts as r
-///   advance(kept, phase, x, …)  one step of it with the values of the Reals x
+///   advance(kept, phase, x, …)  one step of it with the values of the Reals x, and of Scalars if
+///   it
+///                               has complex numbers
 ///   assign(kept, r)             kept = r
 ///   read(kept)                  it as it is now, another synchronisation
 template <class S>

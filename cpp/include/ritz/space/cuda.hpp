@@ -71,23 +71,22 @@ class DeviceSlots {
 };
 
 /// A recurrence in device memory, and what the host has last seen of it.
-template <class Real, Recurrence R>
+template <class Real, class Scalar, Recurrence R>
 class DeviceKept {
  public:
   DeviceKept(device::DeviceQueue& queue, const R& start)
-      : queue_(&queue), slots_(queue, kScalars), seen_(start) {
+      : queue_(&queue), slots_(queue, kDoubles / 2), seen_(start) {
     if constexpr (!requires { R::kStartsItself; }) assign(start);
   }
-  Real operator[](double R::* scalar) const {
-    const auto* first = reinterpret_cast<const double*>(&seen_);
-    return Real(slots_[&(seen_.*scalar) - first]);
-  }
+  Real operator[](double R::* scalar) const { return Real(slot(scalar)); }
+  Real operator[](PaddedReal R::* scalar) const { return Real(slot(scalar)); }
+  Scalar operator[](device::Complex<double> R::* scalar) const { return Scalar(slot(scalar)); }
 
   double* address() const { return slots_.address(); }
   void assign(const R& to) {
     double doubles[kDoubles] = {};
     const auto* scalars = reinterpret_cast<const double*>(&to);
-    for (Index k = 0; k < kScalars; ++k) doubles[2 * k] = scalars[k];
+    for (std::size_t k = 0; k < kCount; ++k) doubles[kStride * k] = scalars[k];
     queue_->upload(address(), doubles, sizeof(doubles));
     seen_ = to;
   }
@@ -100,14 +99,21 @@ class DeviceKept {
   /// What lay there.
   const R& take(const double* doubles) {
     auto* scalars = reinterpret_cast<double*>(&seen_);
-    for (Index k = 0; k < kScalars; ++k) scalars[k] = doubles[2 * k];
+    for (std::size_t k = 0; k < kCount; ++k) scalars[k] = doubles[kStride * k];
     return seen_;
   }
 
  private:
-  // A slot has two doubles, and these numbers no second part.
-  static constexpr Index kScalars = sizeof(R) / sizeof(double);
-  static constexpr std::size_t kDoubles = 2 * kScalars;
+  // The second double of a slot is zero where the numbers are real.
+  static constexpr std::size_t kCount = sizeof(R) / sizeof(double), kStride = kSlotStride<R>;
+  static constexpr std::size_t kDoubles = kStride * kCount;
+
+  template <class V>
+  device::Slot slot(V R::* scalar) const {
+    static_assert(sizeof(V) == sizeof(NumberOf<R>));
+    const auto* first = reinterpret_cast<const V*>(&seen_);
+    return slots_[&(seen_.*scalar) - first];
+  }
 
   device::DeviceQueue* queue_;
   device::SlotRun slots_;
@@ -168,7 +174,7 @@ class CudaSpace {
   // ---- recurrences ----
 
   template <Recurrence R>
-  using Kept = DeviceKept<Real, R>;
+  using Kept = DeviceKept<Real, Scalar, R>;
   template <Recurrence R>
   Kept<R> keep(const R& start) {
     return {*queue_, start};
@@ -194,8 +200,9 @@ class CudaSpace {
     std::copy_n(rest, h.size(), h.begin());
     return kept.take(doubles);
   }
-  template <Recurrence R, std::same_as<Real>... Sums>
-    requires(sizeof...(Sums) <= kStepSums)
+  template <Recurrence R, class... Sums>
+    requires(sizeof...(Sums) <= kStepSums &&
+             ((std::same_as<Sums, Real> || !std::same_as<NumberOf<R>, double>) && ...))
   void advance(Kept<R>& kept, int phase, const Sums&... sums) {
     Call call = of(Kernel::recurrence, 0);
     call.element = device::Element::f8;

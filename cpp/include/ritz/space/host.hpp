@@ -22,7 +22,7 @@
 namespace ritz {
 
 template <Field T>
-class HostSpace : public HostRecurrences {
+class HostSpace : public HostRecurrences<WideOf<T>> {
  public:
   using Value = T;
   using Scalar = WideOf<T>;
@@ -40,7 +40,7 @@ class HostSpace : public HostRecurrences {
   /// The living buffer that contains the address, null if `allocate` never gave it out.
   static std::shared_ptr<void> owner(const void* address) { return host_memory::owner(address); }
 
-  using HostRecurrences::read;
+  using HostRecurrences<WideOf<T>>::read;
   static double read(double x) { return x; }
   static std::complex<double> read(std::complex<double> x) { return x; }
   static void read(Slots h, std::span<Scalar> values) {
@@ -152,6 +152,7 @@ class HostSpace : public HostRecurrences {
   }
   Real add3_norm2(Coefficient a, VectorView<const T> x, Coefficient b, VectorView<const T> y,
                   Coefficient c, VectorView<T> z) {
+    if (b == Coefficient{}) return axpby_norm2(a, x, c, z);
     return sum<Real>(z.size, [&](Index i, Index n) {
       return kernels_->add3_norm2(n, a, x.data + i, b, y.data + i, c, z.data + i);
     });

@@ -13,7 +13,7 @@
 namespace ritz {
 
 template <Field T>
-class ReferenceSpace : public HostRecurrences {
+class ReferenceSpace : public HostRecurrences<WideOf<T>> {
  public:
   using Value = T;
   using Scalar = WideOf<T>;
@@ -31,7 +31,7 @@ class ReferenceSpace : public HostRecurrences {
             [](void* p) { ::operator delete(p, std::align_val_t{64}); }};
   }
 
-  using HostRecurrences::read;
+  using HostRecurrences<WideOf<T>>::read;
   static double read(double x) { return x; }
   static std::complex<double> read(std::complex<double> x) { return x; }
   static void read(Slots h, std::span<Scalar> values) {
@@ -85,8 +85,9 @@ class ReferenceSpace : public HostRecurrences {
   Real add3_norm2(Coefficient a, VectorView<const T> x, Coefficient b, VectorView<const T> y,
                   Coefficient c, VectorView<T> z) {
     for (Index i = 0; i < z.size; ++i) {
+      const Scalar second = b == Coefficient{} ? Scalar{} : b * wide(y[i]);
       const Scalar last = c == Coefficient{} ? Scalar{} : c * wide(z[i]);
-      z[i] = narrow(a * wide(x[i]) + b * wide(y[i]) + last);
+      z[i] = narrow(a * wide(x[i]) + second + last);
     }
     return norm2(z);
   }
