@@ -56,9 +56,16 @@ def device_setting(
     return framework, core, given, tuple(shape)
 
 
-def flat_on_device(structure: Structure | None, value: Any) -> Any:
-    """Return a tree of arrays on a device as one vector there, and anything else as it is."""
+def flat_on_device(
+    structure: Structure | None, value: Any, *operators: LinearOperator | None
+) -> Any:
+    """Return a tree of arrays on a device as one vector there, and anything else as it is.
+
+    So is a tree for which the operators have no product there: it is copied to host memory.
+    """
     if structure is None or value is None or not structure.holds(value):
+        return value
+    if not _work_on_device(operators):
         return value
     leaves = structure.leaves(value)
     if not all(on_device(leaf) for leaf in leaves) or not _available():
@@ -75,13 +82,21 @@ def _available() -> bool:
         return False
 
 
-def example_of(A: LinearOperator, *given: Any) -> Any:
+def _work_on_device(operators: Sequence[LinearOperator | None]) -> bool:
+    return all(a is None or a._node.works_on_device() for a in operators)
+
+
+def example_of(
+    A: LinearOperator, given: Sequence[Any], others: Sequence[LinearOperator | None] = ()
+) -> Any:
     """Return the first array on a device among those given, or one where A's trees are, or None."""
     for array in given:
         if array is not None and on_device(array):
             return array
     trees = A.domain
     if trees is None or trees.device is None or any(a is not None for a in given):
+        return None
+    if not _work_on_device([A, *others]):
         return None
     example = trees.framework.example(trees.device, trees.dtype)
     return example if on_device(example) and _available() else None
@@ -94,12 +109,24 @@ def place(
 
     Without one, it is where the trees are that A works on.
     """
-    example = example_of(A, like)
+    example = example_of(A, [like], others)
     if example is not None:
         framework, core, dtype, _ = device_setting(example, name, [A, *others])
         return framework, core, dtype
     host, dtype = setting(A, like)
     return host, _arrays.core(dtype), dtype
+
+
+def rows_of(framework: CudaArrays, core: Any, given: Any, name: str) -> DeviceArray:
+    """Return an array (n, k) as the core takes it: (k, n)."""
+    rows = framework.rows(given, name)
+    if isinstance(rows, DeviceArray) and not rows.is_by_rows:
+        raise ValueError(
+            f"{name} has its rows one after the other; on a device columns must be: pass Fortran "
+            f"order, ritz.cuda.asarray(numpy.asfortranarray(values))"
+        )
+    taken: DeviceArray = core.take(rows, name)
+    return taken
 
 
 def columns_on_device(
@@ -108,7 +135,7 @@ def columns_on_device(
     """Return vectors (n,) or (n, k) on a device as the core takes them, as rows."""
     if not on_device(given):
         raise TypeError(f"{name} is in host memory, but the run is on a device: move it there")
-    rows: DeviceArray = core.take(framework.rows(given, name), name)
+    rows = rows_of(framework, core, given, name)
     if rows.ndim not in (1, 2) or rows.shape[-1] != n:
         raise ValueError(f"{name} has shape {tuple(given.shape)}; it needs ({n},) or ({n}, k)")
     return rows
@@ -125,7 +152,7 @@ def product_on_device(A: LinearOperator, x: Any, adjoint: bool, what: str) -> An
         )
     with Binding(dtype, framework, core) as run:
         op = run(A)
-        given = core.take(framework.rows(x, what), what)
+        given = rows_of(framework, core, x, what)
         if len(shape) == 1:
             return framework.from_run((core.apply_adjoint if adjoint else core.apply)(op, given))
         block = core.apply_adjoint_block if adjoint else core.apply_block
@@ -152,7 +179,7 @@ class DeviceProblem:
         self.framework, self.core, self.dtype, shape = device_setting(b, "b", [A, *others])
         if shape not in ((m,), (m, 1)):
             raise ValueError(f"b has shape {shape}; A of shape {A.shape} needs shape ({m},)")
-        self.b = self.core.take(b, "b")
+        self.b = self.core.take(self.framework.settled(b), "b")
         self.x0 = None if x0 is None else self._vector(x0, "x0", n)
         self._out = out
         self.out = None if out is None else self._vector(out, "out", n)
@@ -160,7 +187,10 @@ class DeviceProblem:
     def _vector(self, value: Any, name: str, size: int) -> Any:
         if not on_device(value):
             raise TypeError(f"{name} is in host memory, but b is on a device: move it there")
-        array = self.core.take(value, name)
+        settled = self.framework.settled(value)
+        if name == "out" and settled is not value:
+            raise ValueError("out is a conjugate or negative view; pass a tensor of its own")
+        array = self.core.take(settled, name)
         if array.size != size:
             raise ValueError(f"{name} has {array.size} elements; the solution has {size}")
         return array

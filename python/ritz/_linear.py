@@ -193,7 +193,10 @@ def run(
     if given["block"]:
         A, compiled = _for_blocks(A, compiled)
     tree = tree_of_solution(A, b, x0)
-    b, x0 = flat_on_device(A.codomain, b), flat_on_device(A.domain, x0)
+    if tree is not None and given["x_dtype"] is None:
+        start = flat_on_device(A.domain, x0, A, M)
+        if x0 is None or on_device(start):
+            b, x0 = flat_on_device(A.codomain, b, A, M), start
     if on_device(b):
         _require_host(given)
     if given["batched"] or columns:

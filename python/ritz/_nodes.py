@@ -113,6 +113,13 @@ class Node(ABC):
     framework: Framework | None = None
     operands: tuple[LinearOperator, ...] = ()
 
+    #: Whether there are products in device memory, if those of the operands are.
+    on_device = False
+
+    def works_on_device(self) -> bool:
+        """Tell whether products can be made in device memory."""
+        return self.on_device and all(a._node.works_on_device() for a in self.operands)
+
     @abstractmethod
     def bind(self, run: Binding) -> Any:
         """Return the compiled operator of one run."""
@@ -144,6 +151,8 @@ def _text(a: LinearOperator) -> str:
 
 
 class Closures(Node):
+    on_device = True
+
     def __init__(
         self,
         shape: tuple[int, int],
@@ -164,7 +173,8 @@ class Closures(Node):
         if self.framework is not None and on_device and self.framework.name != framework.name:
             raise TypeError(
                 f"{self.name or 'an operator'} is declared to take arrays of "
-                f"{self.framework.name}, but b is a {framework.noun}: give both of one kind"
+                f"{self.framework.name}, but the vectors of this run are of the kind "
+                f"{framework.noun}: give both of one kind"
             )
         if self.dtype is not None and self.dtype != run.dtype:
             raise TypeError(
@@ -234,6 +244,7 @@ class Sparse(Arrays):
         wide = indptr.dtype != np.int32 or indices.dtype != np.int32
         self.index = np.dtype(np.int64 if wide else np.int32)
         self.layout, self.shape = layout, shape
+        self.on_device = layout == "csr"
         self.indptr = np.ascontiguousarray(indptr, self.index)
         self.indices = np.ascontiguousarray(indices, self.index)
         self._compiled: dict[Any, Any] = {}
@@ -281,6 +292,8 @@ class Native(Node):
 
 
 class Identity(Node):
+    on_device = True
+
     def __init__(self, n: int, dtype: np.dtype[Any] | None) -> None:
         self.n, self.dtype = n, dtype
 
@@ -292,6 +305,8 @@ class Identity(Node):
 
 
 class Diagonal(Arrays):
+    on_device = True
+
     def bind(self, run: Binding) -> Any:
         return run.core.Operator.diagonal(self.converted(run, "the diagonal"))
 
@@ -325,6 +340,8 @@ class BlockDiagonal(Arrays):
 
 
 class Scaled(Node):
+    on_device = True
+
     def __init__(self, a: LinearOperator, c: complex) -> None:
         self.adopt(a)
         self.c = c
@@ -339,6 +356,8 @@ class Scaled(Node):
 
 
 class Sum(Node):
+    on_device = True
+
     def __init__(self, a: LinearOperator, b: LinearOperator, c: float) -> None:
         if a.shape != b.shape:
             raise ValueError(f"operators of shapes {a.shape} and {b.shape} cannot be added")
@@ -355,6 +374,8 @@ class Sum(Node):
 
 
 class Shifted(Node):
+    on_device = True
+
     def __init__(self, a: LinearOperator, mu: complex) -> None:
         a.require_square("shifted")
         self.adopt(a)
@@ -370,6 +391,8 @@ class Shifted(Node):
 
 
 class Product(Node):
+    on_device = True
+
     def __init__(self, a: LinearOperator, b: LinearOperator) -> None:
         if a.shape[1] != b.shape[0]:
             raise ValueError(
@@ -388,6 +411,8 @@ class Product(Node):
 
 
 class Adjoint(Node):
+    on_device = True
+
     def __init__(self, a: LinearOperator) -> None:
         self.adopt(a)
 
@@ -408,6 +433,8 @@ class Transpose(Adjoint):
 
 
 class Block(Node):
+    on_device = True
+
     def __init__(
         self,
         heights: list[int],
@@ -430,6 +457,8 @@ class Block(Node):
 
 
 class GaussNewton(Node):
+    on_device = True
+
     def __init__(
         self, jacobian: LinearOperator, loss_hessian: LinearOperator | None, damping: float
     ) -> None:
@@ -447,6 +476,8 @@ class GaussNewton(Node):
 
 
 class Chebyshev(Node):
+    on_device = True
+
     def __init__(self, a: LinearOperator, degree: int, low: float, high: float) -> None:
         self.adopt(a)
         self.degree, self.low, self.high = degree, low, high

@@ -17,6 +17,7 @@ __all__ = ["Workspace"]
 # Methods that are no linear solvers, and how many basis vectors those that have a basis take for k
 # results if nothing is said.
 _METHODS = ("eigsh", "eigs", "svds", "trace", "least_squares", "minimize")
+_ON_DEVICE = ("eigsh", "svds", "trace")
 _BASIS: dict[str, Callable[[int], int]] = {
     "eigsh": lambda k: max(2 * k + 10, 20),
     "eigs": lambda k: max(2 * k + 1, 20),
@@ -93,6 +94,8 @@ class Workspace:
             )
         elif options:
             raise TypeError(f"{method} has no option {min(options)!r}")
+        elif self._place[0] is not None and method not in _ON_DEVICE:
+            raise TypeError(f"{method} works in host memory; leave out like, or pass a host array")
         else:
             self._core = getattr(core, f"{_core_name(method)}_workspace")(m, n, min(n, basis))
         self._busy = threading.Lock()
@@ -138,7 +141,7 @@ def lent(
     if workspace._place != _place(core):
         raise ValueError(
             "workspace was made for another memory or another stream than this run's; make one "
-            f"with ritz.Workspace({method!r}, ..., like=b)"
+            f"with ritz.Workspace({method!r}, ..., like=) of an array of this run"
         )
     if not workspace._busy.acquire(blocking=False):
         raise ValueError("workspace is in use by another run; make one for each run at a time")

@@ -87,6 +87,7 @@ template <Field T>
 py::tuple on_device(const py::object& a, const DeviceArray& b, Index count, const py::object& x0,
                     const py::object& m, const py::dict& options, PythonMonitor& monitor) {
   using N = Node<T, CudaSpace<T>>;
+  const auto held = exclusive(b.queue);
   CudaSpace<T> space(b.queue);
   const Index n = count > 0 ? b.size / count : 0;
   DeviceArray x = new_array(b.queue, type_string<T>(), sizeof(T), b.size);

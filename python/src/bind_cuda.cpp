@@ -150,6 +150,16 @@ DeviceNode<T> closure(DeviceCore<T>& core, Index rows, Index cols, py::object ma
           true, core.space()};
 }
 
+template <Field T>
+void use_allocator(DeviceCore<T>& core, py::object allocate, py::object release) {
+  core.use_allocator(std::move(allocate), std::move(release));
+}
+
+template <Field T>
+DeviceArray empty(DeviceCore<T>& core, Index n) {
+  return new_array<T>(core.queue(), n);
+}
+
 /// An operator whose products the device repeats without Python.
 template <Field T>
 DeviceNode<T> recorded(DeviceCore<T>& core, const DeviceNode<T>& a) {
@@ -383,8 +393,6 @@ py::class_<DeviceCore<T>> bind_core(py::module_& m, const char* name) {
                                   "` has no product in device memory: give one whose matvec is a "
                                   "function of device arrays");
            })
-      .def("use_allocator", &Core::use_allocator)
-      .def("empty", [](const Core& c, Index n) { return new_array<T>(c.queue(), n); })
       .def("take",
            [](const Core& c, const py::object& array, const std::string& what) {
              DeviceArray a = take_array(array, what, c.queue());
@@ -397,6 +405,8 @@ py::class_<DeviceCore<T>> bind_core(py::module_& m, const char* name) {
       .def_property_readonly("waits", [](const Core& c) { return c.queue()->waits(); })
       .def_property_readonly("bytes_in_use",
                              [](const Core& c) { return c.queue()->bytes_in_use(); });
+  define(core, "use_allocator", &use_allocator<T>);
+  define(core, "empty", &empty<T>);
   define(core, "closure", &closure<T>);
   define(core, "recorded", &recorded<T>);
   define(core, "identity", &identity<T>);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "bind_methods.hpp"
 #include "operators.hpp"
@@ -31,6 +32,7 @@ std::vector<Index> by_rows(const std::vector<Index>& shape) {
 
 /// Whether an array with these strides is one of them.
 bool follow(const std::vector<Index>& shape, const Index* strides) {
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return true;
   const std::vector<Index> wanted = by_rows(shape);
   for (std::size_t k = 0; k < shape.size(); ++k) {
     if (shape[k] > 1 && strides[k] != wanted[k]) return false;
@@ -134,6 +136,7 @@ std::vector<Index> strides_in_bytes(const DeviceArray& a) {
 
 py::object to_dlpack(const DeviceArray& a, const py::object& stream,
                      const py::object& max_version) {
+  const auto held_queue = exclusive(a.queue);
   a.queue->flush();
   // Whoever asks for another stream gets finished values.
   const auto ours = reinterpret_cast<std::uintptr_t>(a.queue->stream());
@@ -183,6 +186,46 @@ py::object to_dlpack(const DeviceArray& a, const py::object& stream,
 
 }  // namespace
 
+QueueLock::Hold::Hold(std::shared_ptr<QueueLock> lock) : lock_(std::move(lock)) {
+  if (lock_->running_.try_lock()) return;
+  const py::gil_scoped_release release;
+  lock_->running_.lock();
+}
+
+QueueLock::Hold::~Hold() {
+  lock_->empty();
+  lock_->running_.unlock();
+}
+
+std::shared_ptr<QueueLock> QueueLock::of(const std::shared_ptr<device::DeviceQueue>& queue) {
+  static std::mutex mutex;
+  static std::map<std::weak_ptr<device::DeviceQueue>, std::shared_ptr<QueueLock>, std::owner_less<>>
+      locks;
+  const std::lock_guard guard(mutex);
+  std::erase_if(locks, [](const auto& known) { return known.first.expired(); });
+  std::shared_ptr<QueueLock>& lock = locks[queue];
+  if (!lock) lock = std::make_shared<QueueLock>();
+  return lock;
+}
+
+void QueueLock::release(std::shared_ptr<void> memory) {
+  if (running_.try_lock()) {
+    memory.reset();
+    running_.unlock();
+    return;
+  }
+  const std::lock_guard guard(mutex_);
+  returned_.push_back(std::move(memory));
+}
+
+void QueueLock::empty() {
+  std::vector<std::shared_ptr<void>> returned;
+  {
+    const std::lock_guard guard(mutex_);
+    returned.swap(returned_);
+  }
+}
+
 DeviceArray take_array(const py::object& array, const std::string& name,
                        const std::shared_ptr<device::DeviceQueue>& queue) {
   Described d = describe(array, name, queue->stream());
@@ -213,7 +256,11 @@ DeviceArray new_array(const std::shared_ptr<device::DeviceQueue>& queue, std::st
                       std::size_t size, Index n) {
   auto memory = queue->allocate(static_cast<std::size_t>(n) * size);
   void* data = memory.get();
-  return {data, n, std::move(type), queue, std::move(memory)};
+  std::shared_ptr<void> owner(data, [lock = QueueLock::of(queue), memory](void*) mutable {
+    lock->release(std::move(memory));
+  });
+  memory.reset();
+  return {data, n, std::move(type), queue, std::move(owner)};
 }
 
 void bind_device(py::module_ m) {
@@ -227,6 +274,7 @@ void bind_device(py::module_ m) {
       .def_property_readonly(
           "__cuda_array_interface__",
           [](const DeviceArray& a) {
+            const auto held = exclusive(a.queue);
             a.queue->flush();
             const auto stream = reinterpret_cast<std::uintptr_t>(a.queue->stream());
             py::dict d;
@@ -281,6 +329,9 @@ void bind_device(py::module_ m) {
              b.shape = std::move(shape);
              return b;
            })
+      .def_property_readonly(
+          "is_by_rows",
+          [](const DeviceArray& a) { return follow(a.dimensions(), a.strides().data()); })
       .def_property_readonly("T",
                              [](const DeviceArray& a) {
                                DeviceArray b = a;
@@ -293,6 +344,7 @@ void bind_device(py::module_ m) {
              py::array host(py::dtype(a.type), a.dimensions(), strides_in_bytes(a));
              void* const to = host.mutable_data();
              const auto bytes = static_cast<std::size_t>(host.nbytes());
+             const auto held = exclusive(a.queue);
              const py::gil_scoped_release release;
              a.queue->download(a.data, to, bytes);
              return host;
@@ -305,6 +357,7 @@ void bind_device(py::module_ m) {
         if (host.size() != a.size || !(host.flags() & order)) {
           throw py::value_error("the array has another size, or gaps");
         }
+        const auto held = exclusive(a.queue);
         a.queue->upload(a.data, host.data(),
                         static_cast<std::size_t>(host.size() * host.itemsize()));
       });
@@ -312,8 +365,9 @@ void bind_device(py::module_ m) {
   m.def("empty_array", [](const py::dtype& dtype, Index n, std::int32_t device,
                           std::uintptr_t stream) {
     const std::string type = std::string("<") + dtype.kind() + std::to_string(dtype.itemsize());
-    return new_array(device::DeviceQueue::of(device, reinterpret_cast<void*>(stream)), type,
-                     static_cast<std::size_t>(dtype.itemsize()), n);
+    const auto queue = device::DeviceQueue::of(device, reinterpret_cast<void*>(stream));
+    const auto held = exclusive(queue);
+    return new_array(queue, type, static_cast<std::size_t>(dtype.itemsize()), n);
   });
   // (device, dtype, shape) of an array of any framework.
   m.def("describe_array", [](const py::object& array, const std::string& name) {

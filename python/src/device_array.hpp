@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,38 @@
 namespace ritz::python {
 
 namespace py = pybind11;
+
+/// Lets one Python thread at a time work on a queue, where others may run while it waits. The lock
+/// is taken before the GIL, never after it.
+class QueueLock {
+ public:
+  /// Until it ends, the queue is this thread's; what others have let go of meanwhile is released.
+  class Hold {
+   public:
+    explicit Hold(std::shared_ptr<QueueLock> lock);
+    ~Hold();
+    Hold(const Hold&) = delete;
+
+   private:
+    std::shared_ptr<QueueLock> lock_;
+  };
+
+  /// The same one for a queue as long as anybody holds it.
+  static std::shared_ptr<QueueLock> of(const std::shared_ptr<device::DeviceQueue>& queue);
+  /// Releases memory of the queue now, or when who works on it has ended.
+  void release(std::shared_ptr<void> memory);
+
+ private:
+  void empty();
+
+  std::recursive_mutex running_;
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<void>> returned_;
+};
+
+inline QueueLock::Hold exclusive(const std::shared_ptr<device::DeviceQueue>& queue) {
+  return QueueLock::Hold(QueueLock::of(queue));
+}
 
 /// `size` elements in the memory of a device, which lives as long as `owner`. Other frameworks take
 /// it by __cuda_array_interface__ or DLPack without a copy.

@@ -66,6 +66,8 @@ class DeviceCore {
   S space() const { return S(queue_); }
   const std::shared_ptr<device::DeviceQueue>& queue() const { return queue_; }
 
+  QueueLock::Hold exclusive() const { return python::exclusive(queue_); }
+
   /// allocate(bytes) returns an address, or raises if there is no room; release(address).
   void use_allocator(py::object allocate, py::object release) {
     const auto call = [](py::object f) {

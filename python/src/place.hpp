@@ -83,7 +83,10 @@ void define(py::module_& m, const char* name, R (*f)(Place&, Args...)) {
 /// Likewise as a method of a class.
 template <class Place, class R, class... Args>
 void define(py::class_<Place>& core, const char* name, R (*f)(Place&, Args...)) {
-  core.def(name, f);
+  core.def(name, [f](Place& place, Args... args) {
+    const auto held = place.exclusive();
+    return f(place, std::forward<Args>(args)...);
+  });
 }
 
 }  // namespace ritz::python

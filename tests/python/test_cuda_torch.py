@@ -99,6 +99,43 @@ def test_trees_stay_on_the_device():
         ritz.cg(A, right, out=on_device(np.zeros(N)))
 
 
+def test_conjugations_that_torch_has_only_noted():
+    c = RNG.standard_normal((N, N)) + 1j * RNG.standard_normal((N, N))
+    b = RNG.standard_normal(N) + 1j * RNG.standard_normal(N)
+    matrix = on_device(c)
+    A = ritz.LinearOperator(
+        c.shape,
+        matvec=lambda x: matrix @ x,
+        rmatvec=lambda y: (matrix.T @ y.conj()).conj(),
+        dtype=torch.complex128,
+        framework="torch",
+    )
+    right = on_device(b).conj()
+    assert right.is_conj()
+    x, info = ritz.gmres(A, right, rtol=1e-12, restart=N)
+    assert info == 0
+    np.testing.assert_allclose(c @ values(x), b.conj(), atol=1e-8)
+    s = ritz.svds(A, 2, like=right)[1]
+    np.testing.assert_allclose(s, np.linalg.svd(c, compute_uv=False)[:2], rtol=1e-10)
+    with pytest.raises(ValueError, match="out is a conjugate"):
+        ritz.gmres(A, right, out=on_device(b).conj())
+
+
+def test_what_has_no_product_on_a_device_is_copied_with_its_trees(monkeypatch):
+    monkeypatch.setattr(ritz.frameworks, "_warned_of_devices", False)
+    monkeypatch.setattr(type(emulated.TORCH), "moved", lambda self, x, device: on_device(x))
+    tree = {"w": on_device(np.zeros(N))}
+    A = ritz.LinearOperator(
+        (N, N), lambda x: torch.from_numpy(SPD) @ x, symmetric=True, domain=tree
+    )
+    b = RNG.standard_normal(N)
+    with pytest.warns(UserWarning, match="copied to host memory"):
+        x, info = ritz.cg(A + ritz.aslinearoperator(np.eye(N)), {"w": on_device(b)}, rtol=1e-12)
+    assert info == 0
+    np.testing.assert_allclose(values(x["w"]), np.linalg.solve(SPD + np.eye(N), b), atol=1e-9)
+    CudaTensor.to_host = 0
+
+
 def test_curvature_gives_products_back_where_it_was_asked():
     from ritz.curvature.operator import Sum
 

@@ -186,7 +186,7 @@ def _block_diagonal(
             Y = function(V.permute(2, 1, 0)).permute(1, 2, 0)
             for i, y in zip(block.leaves, Y.split(widths, 1), strict=True):
                 pieces[i] = y.reshape(-1, k)
-        return structure.framework.concatenated(pieces).cpu()
+        return structure.framework.concatenated(pieces).to(X.device)
 
     return apply
 

@@ -183,22 +183,23 @@ class _Jacobian(LinearOperator):
         lin, structure = linearization, linearization.structure
         m, n = lin._outputs.size, structure.size
 
-        def on_host(y: Any) -> Any:
-            return y if structure.device is None else y.cpu()
+        def back(y: Any, v: Any) -> Any:
+            """Return the product of v where the core gave v."""
+            return y if structure.device is None else y.to(v.device)
 
-        def columns(Z: Any) -> Any:
-            return on_host(Z.reshape(len(Z), m).T)
+        def columns(Z: Any, V: Any) -> Any:
+            return back(Z.reshape(len(Z), m).T, V)
 
         def unflattened(U: Any) -> Any:
             return U.T.reshape(U.shape[1], *lin._outputs.shapes[0])
 
         super().__init__(
             (m, n),
-            lambda v: on_host(lin._jvp(structure.native(v)).reshape(m)),
-            lambda u: on_host(lin._vjp(lin._outputs.native(u))),
-            lambda V: columns(lin.jvp_block(V)),
+            lambda v: back(lin._jvp(structure.native(v)).reshape(m), v),
+            lambda u: back(lin._vjp(lin._outputs.native(u)), u),
+            lambda V: columns(lin.jvp_block(V), V),
             structure.dtype,
-            lambda U: on_host(lin.vjp_block(unflattened(U))),
+            lambda U: back(lin.vjp_block(unflattened(U)), U),
             framework=structure.framework,
             domain=structure,
             codomain=lin._outputs,

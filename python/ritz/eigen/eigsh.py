@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ritz import _arrays
-from ritz._device import columns_on_device, device_setting, example_of, flat_on_device
+from ritz._device import (
+    columns_on_device,
+    device_setting,
+    example_of,
+    flat_on_device,
+    on_device,
+)
 from ritz._linear import require_self_adjoint
 from ritz._nodes import Binding
 from ritz._run import Callbacks, Watch, setting
@@ -176,8 +182,11 @@ def eigsh(
     path = "" if checkpoint is None else os.fspath(checkpoint)
     every = _arrays.nonnegative(checkpoint_every, "checkpoint_every")
     others = [a for a in (mass, mass_inverse, solve) if a is not None]
-    v0, deflate = flat_on_device(A.domain, v0), flat_on_device(A.domain, deflate)
-    example = example_of(A, v0, like)
+    operators = [A, *others]
+    known_there = flat_on_device(A.domain, deflate, *operators)
+    if deflate is None or on_device(known_there):
+        v0, deflate = flat_on_device(A.domain, v0, *operators), known_there
+    example = example_of(A, [v0, like, deflate], others)
     framework: Framework
     blocks: tuple[Any, ...]
     if example is not None:
@@ -208,7 +217,9 @@ def eigsh(
         watch.running() as ending,
     ):
         if n == 0:
-            w, V, residuals, bounds, outcome = _nothing_to_find(dtype)
+            w, V, residuals, bounds, outcome = _nothing_to_find(
+                framework.no_columns(0, dtype, core)
+            )
         else:
             w, V, residuals, bounds, outcome = run.core.eigsh(
                 run(A),
@@ -278,8 +289,8 @@ def _inverse_by_cg(M: LinearOperator) -> LinearOperator:
     from ritz.symmetric import cg
 
     def solve(b: Any) -> Any:
-        b_ = _arrays.array(b, "b")[0]
-        result = cg(M, b, rtol=8.0 * float(np.finfo(b_.dtype).eps))
+        eps = np.finfo(_arrays.element_type(b.dtype, "b")).eps
+        result = cg(M, b, rtol=8.0 * float(eps))
         if result.status not in (Status.converged, Status.precision_limit):
             raise ValueError(
                 f"M x = b could not be solved by conjugate gradients ({result.message}); pass Minv"
@@ -307,7 +318,7 @@ def _columns(given: Any, name: str, A: LinearOperator) -> tuple[npt.NDArray[Any]
     return a, framework
 
 
-def _nothing_to_find(dtype: np.dtype[Any]) -> tuple[Any, ...]:
+def _nothing_to_find(V: Any) -> tuple[Any, ...]:
     outcome = {
         "status": 0,
         "message": "converged at iteration 0: an operator of size 0 has no eigenvalues",
@@ -322,4 +333,4 @@ def _nothing_to_find(dtype: np.dtype[Any]) -> tuple[Any, ...]:
         "locked": 0,
         "norm_a": 0.0,
     }
-    return np.empty(0), np.empty((0, 0), dtype), np.empty(0), np.empty(0), outcome
+    return np.empty(0), V, np.empty(0), np.empty(0), outcome

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from ritz import _arrays
 from ritz._device import place
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch
+from ritz._run import Callbacks, Watch, setting
 from ritz.eigen.svds import SvdsResult, triplets
-from ritz.frameworks import Framework
 from ritz.operators import LinearOperator, aslinearoperator
 from ritz.results import Counts, Estimate, Result, Status, account_of
 
@@ -503,7 +502,7 @@ def nullspace(
     A = aslinearoperator(A)
     m, n = A.shape
     most = n if k is None else min(n, _arrays.integer(k, "k"))
-    runs = _Runs(A, like, callback, timeout, max_products)
+    runs = _Runs(A, like, callback, timeout, max_products, on_host=True)
     search = _Null(_threshold(A, rtol, runs.dtype), np.empty((n, 0), runs.dtype))
     seed = _arrays.seed_of(seed)
     options = {
@@ -626,14 +625,17 @@ class _Runs:
         callback: Callbacks,
         timeout: float | None,
         max_products: int | None,
+        on_host: bool = False,
     ) -> None:
         self.A = A
-        self.like = like
         self.callback = callback
         self.timeout = timeout
         self.max_products = max_products
-        self.framework: Framework
-        self.framework, _, self.dtype = place(A, like)
+        self.where = place(A, like)
+        if on_host:
+            framework, dtype = setting(A, like)
+            self.where = framework, _arrays.core(dtype), dtype
+        self.framework, _, self.dtype = self.where
         self.start = time.perf_counter()
         self.results: list[SvdsResult] = []
         self.status = Status.converged
@@ -657,7 +659,7 @@ class _Runs:
             options,
             vectors=vectors,
             deflate=deflate,
-            like=self.like,
+            where=self.where,
             callback=self.callback,
             timeout=timeout,
             max_products=products,

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ritz import _arrays
 from ritz._device import columns_on_device, flat_on_device, place
 from ritz._nodes import Binding
-from ritz._run import Callbacks, Watch
+from ritz._run import Callbacks, Watch, setting
+from ritz.frameworks import Framework
 from ritz.frameworks.cuda import CudaArrays, on_device
 from ritz.operators import LinearOperator, aslinearoperator, working_dtype
 from ritz.results import Result, account_of, axes
@@ -234,20 +235,30 @@ def triplets(
     deflate: npt.NDArray[Any] | None = None,
     checkpoint: tuple[str, float] | None = None,
     like: Any = None,
+    where: tuple[Framework, Any, np.dtype[Any]] | None = None,
     callback: Callbacks = None,
     timeout: float | None = None,
     max_products: int | None = None,
     history: bool = False,
     workspace: Workspace | None = None,
 ) -> SvdsResult:
-    """Run the compiled method; `deflate` are right vectors to stay orthogonal to."""
+    """Run the compiled method; `deflate` are right vectors to stay orthogonal to.
+
+    `where`: framework, compiled methods and element type, if not those that v0 and like tell.
+    """
     m, n = A.shape
     k = options["k"]
     if min(m, n) > 0 and k > min(m, n):
         raise ValueError(f"k is {k}; A of shape {A.shape} has only {min(m, n)} singular values")
-    v0 = flat_on_device(A.codomain if m < n else A.domain, v0)
-    example, name = (v0, "v0") if v0 is not None and on_device(v0) else (like, "like")
-    framework, core, dtype = place(A, example, name=name)
+    v0 = flat_on_device(A.codomain if m < n else A.domain, v0, A)
+    if where is not None:
+        framework, core, dtype = where
+    elif v0 is not None and not on_device(v0):
+        framework, dtype = setting(A, like)
+        core = _arrays.core(dtype)
+    else:
+        example, name = (v0, "v0") if v0 is not None else (like, "like")
+        framework, core, dtype = place(A, example, name=name)
     start: Any = None
     if v0 is not None and isinstance(framework, CudaArrays):
         start = columns_on_device(framework, core, v0, "v0", min(m, n))
@@ -267,7 +278,8 @@ def triplets(
         watch.running() as ending,
     ):
         if min(m, n) == 0:
-            u, s, vh = np.empty((m, 0), dtype), np.empty(0), np.empty((0, n), dtype)
+            u, vh = framework.no_columns(m, dtype, core), framework.no_rows(n, dtype, core)
+            s = np.empty(0)
             residuals, outcome = np.empty(0), _nothing_to_find()
         else:
             u, s, vh, residuals, outcome = core.svds(

@@ -70,6 +70,14 @@ class Framework(ABC):
         """Return what the host made of it as an array of this framework, where the run was."""
         return self.from_numpy(array)
 
+    def no_columns(self, n: int, dtype: np.dtype[Any], core: Any) -> Any:
+        """Return a block (n, 0) as the compiled core would."""
+        return np.empty((n, 0), dtype)
+
+    def no_rows(self, n: int, dtype: np.dtype[Any], core: Any) -> Any:
+        """Return an array (0, n) as the compiled core would."""
+        return np.empty((0, n), dtype)
+
     def from_columns(self, array: Any) -> Any:
         """Return a block of vectors that the compiled core made, one a column."""
         return self.from_numpy(array)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
+import numpy as np
 import numpy.typing as npt
 
 from ritz._core import DeviceArray, empty_array
@@ -70,21 +71,33 @@ class CudaArrays(Framework):
         copy.copy_from_host(array)
         return copy if array.ndim == 1 else copy.reshape(array.shape)
 
+    def no_columns(self, n: int, dtype: np.dtype[Any], core: Any) -> Any:
+        """Return a block (n, 0): its columns would be rows."""
+        return core.empty(0).reshape((0, n))
+
+    def no_rows(self, n: int, dtype: np.dtype[Any], core: Any) -> Any:
+        """Return an array (0, n)."""
+        return core.empty(0).reshape((0, n))
+
     def from_columns(self, array: DeviceArray) -> Any:
         """Return the transpose, since the core has a block's columns as rows."""
         return self.from_run(array).T
 
+    def settled(self, array: Any) -> Any:
+        """Return an array whose memory holds what it says."""
+        return array
+
     def rows(self, array: Any, name: str) -> Any:
         """Return an array (n, k) as the core takes it: (k, n), without gaps."""
         if getattr(array, "ndim", None) == 1:
-            return array
+            return self.settled(array)
         transposed = getattr(array, "T", None)
         if transposed is None:
             raise TypeError(
                 f"{name} is a {type(array).__name__} without a transpose: pass an array of torch, "
                 "CuPy, JAX or ritz.cuda"
             )
-        return self.compact(transposed)
+        return self.compact(self.settled(transposed))
 
     def compact(self, array: Any) -> Any:
         """Return an array in C order; what has no copies of its own must be in it already."""
@@ -136,6 +149,16 @@ class TorchOnCuda(CudaArrays):
     def compact(self, array: Any) -> Any:
         """Return a tensor in C order, a copy if it is not in it."""
         return array.contiguous()
+
+    def settled(self, array: Any) -> Any:
+        """Return a tensor without conjugations and signs that torch has only noted."""
+        if not isinstance(array, self._torch.Tensor) or not (array.is_conj() or array.is_neg()):
+            return array
+        return array.resolve_conj().resolve_neg()
+
+    def closure(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with settled results."""
+        return lambda *arrays: self.settled(function(*arrays))
 
     def stream(self, array: Any, device: int) -> int:
         """Return torch's current stream."""
@@ -251,6 +274,10 @@ class JaxOnCuda(CudaArrays):
             "capturable is for closures of torch, CuPy and plain device arrays: JAX runs on "
             "streams of its own, where nothing can be recorded; leave it out"
         )
+
+    def settled(self, array: Any) -> Any:
+        """Return the array when JAX has finished it."""
+        return self._jax.block_until_ready(array)
 
     def closure(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function with finished results."""

@@ -78,6 +78,8 @@ class NystromResult(Result):
 class Factors(_nodes.Node):
     """What is made of the columns U and numbers `lam`, one for each."""
 
+    on_device = True
+
     def __init__(self, U: Columns, lam: Array, framework: Framework | None) -> None:
         self.U, self.lam = U, lam
         self.dtype = U.dtype
@@ -89,8 +91,13 @@ class Factors(_nodes.Node):
         if isinstance(self.U, DeviceArray):
             if not isinstance(run.framework, CudaArrays):
                 raise TypeError(
-                    f"{self.text()} was made on a device, but the run is in host memory: make one "
-                    "there"
+                    f"the Nyström approximation ({self.text()}) was made on a device, but the run "
+                    "is in host memory: make one there"
+                )
+            if self.U.dtype != run.dtype:
+                raise TypeError(
+                    f"the Nyström approximation ({self.text()}) holds {self.U.dtype}, but this run "
+                    f"works in {run.dtype}: make one with like= of that dtype"
                 )
             rows: DeviceArray = run.core.take(self.U, "U")
             return rows
