@@ -368,13 +368,14 @@ template <Field T>
 AnyWorkspace make_linear_workspace(DeviceCore<T>& core, const std::string& method, Index rows,
                                    Index cols, const py::dict& options) {
   auto space = core.space();
-  return reserved_workspace(method, space, rows, cols, options);
+  return core.lent(reserved_workspace(method, space, rows, cols, options));
 }
 
 template <Field T>
 py::class_<DeviceCore<T>> bind_core(py::module_& m, const char* name) {
   using Core = DeviceCore<T>;
-  py::class_<DeviceNode<T>> node(m, (std::string("Operator_") + name).c_str());
+  py::class_<DeviceNode<T>, std::unique_ptr<DeviceNode<T>, EndNode<T>>> node(
+      m, (std::string("Operator_") + name).c_str());
   bind_algebra(node);
   py::class_<Core> core(m, name);
   core.def(py::init<std::int32_t, std::uintptr_t>(), py::arg("device"), py::arg("stream"))

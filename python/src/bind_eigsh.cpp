@@ -16,7 +16,7 @@ AnyWorkspace eigsh_workspace(Place& place, Index, Index cols, Index ncv) {
   auto space = place.space();
   auto ws = std::make_shared<EigshWorkspace<typename Place::S>>();
   ws->prepare(space, cols, ncv);
-  return make_workspace("eigsh", std::move(ws));
+  return place.lent(make_workspace("eigsh", std::move(ws)));
 }
 
 /// `mass`, `mass_inverse` and `solve`: nodes of M, M⁻¹ and (A − σM)⁻¹, or None.

@@ -27,7 +27,7 @@ AnyWorkspace trace_workspace(Place& place, Index, Index cols, Index) {
   auto space = place.space();
   auto ws = std::make_shared<TraceWorkspace<typename Place::S>>();
   ws->prepare(space, cols);
-  return make_workspace("trace", std::move(ws));
+  return place.lent(make_workspace("trace", std::move(ws)));
 }
 
 template <class Place>

@@ -14,7 +14,7 @@ AnyWorkspace svds_workspace(Place& place, Index rows, Index cols, Index ncv) {
   auto ws = std::make_shared<SvdsWorkspace<typename Place::S>>();
   const Index shorter = std::min(rows, cols), size = std::min(shorter, ncv);
   ws->prepare(space, rows, cols, size, std::min(shorter - size, size / 3));
-  return make_workspace("svds", std::move(ws));
+  return place.lent(make_workspace("svds", std::move(ws)));
 }
 
 template <class Place>

@@ -45,6 +45,16 @@ inline Monitor watch_of(const PythonMonitor& monitor, const DeviceObserver& obse
   return watch;
 }
 
+/// Ends an operator of Python's, whose vectors may be in use on a queue that another thread works
+/// on.
+template <Field T>
+struct EndNode {
+  void operator()(DeviceNode<T>* node) const {
+    const auto queue = node->space.queue().shared_from_this();
+    QueueLock::of(queue)->release(std::shared_ptr<void>(std::shared_ptr<DeviceNode<T>>(node)));
+  }
+};
+
 /// The methods of one element type on one stream: in Python it stands where the host's submodule
 /// of that element type does.
 template <Field T>
@@ -90,6 +100,16 @@ class DeviceCore {
             e.discard_as_unraisable("the release of device memory");
           }
         });
+  }
+
+  /// A workspace for Python, which may let go of it in any thread.
+  AnyWorkspace lent(AnyWorkspace workspace) const {
+    std::shared_ptr<void> held = std::move(workspace.workspace);
+    void* const inside = held.get();
+    workspace.workspace = std::shared_ptr<void>(
+        inside,
+        [lock = QueueLock::of(queue_), held](void*) mutable { lock->release(std::move(held)); });
+    return workspace;
   }
 
   Made<VectorView<T>> vector(Index n) const {

@@ -116,8 +116,8 @@ Node<T, S> block_of(const S& space, std::vector<Index> heights, std::vector<Inde
 }
 
 /// Binds what makes new operators of others, and what tells about one.
-template <class T, class S>
-void bind_algebra(py::class_<Node<T, S>>& node) {
+template <class T, class S, class... Holder>
+void bind_algebra(py::class_<Node<T, S>, Holder...>& node) {
   using N = Node<T, S>;
   using Any = AnyOperator<T>;
   node.def("scaled",

@@ -29,6 +29,8 @@ class HostPlace {
 
   S& space() { return space_; }
 
+  static AnyWorkspace lent(AnyWorkspace workspace) { return workspace; }
+
   Made<VectorView<T>> vector(Index n) {
     py::array_t<T> x = new_vector<T>(n);
     const VectorView<T> inside = view(x);
