@@ -102,16 +102,14 @@ def example_of(
     return example if on_device(example) and _available() else None
 
 
-def place(
-    A: LinearOperator, like: Any, others: Sequence[LinearOperator | None] = (), name: str = "like"
-) -> tuple[Framework, Any, np.dtype[Any]]:
+def place(A: LinearOperator, like: Any, name: str = "like") -> tuple[Framework, Any, np.dtype[Any]]:
     """Return the framework, the compiled methods and the element type of a run like an example.
 
     Without one, it is where the trees are that A works on.
     """
-    example = example_of(A, [like], others)
+    example = example_of(A, [like])
     if example is not None:
-        framework, core, dtype, _ = device_setting(example, name, [A, *others])
+        framework, core, dtype, _ = device_setting(example, name, [A])
         return framework, core, dtype
     host, dtype = setting(A, like)
     return host, _arrays.core(dtype), dtype

@@ -41,11 +41,10 @@ py::tuple trace(Place& place, const typename Place::N& a, const py::dict& option
   auto opt = read_options<TraceOptions>(options);
   opt.method = static_cast<TraceMethod>(method);
   opt.seed = {seed, 0};
-  auto space = place.space();
   const TraceOutcome<T> outcome =
-      place.watched(a.calls_python, a.op.cols(), monitor, [&](const Monitor& watched) {
+      watched(place, a, monitor, [&](S& space, const auto& A, const Monitor& monitored) {
         return compiled::Estimators<S>::trace(
-            space, OperatorRef<T>(a.op), ws, opt, watched,
+            space, A, ws, opt, monitored,
             checkpoint.empty() ? Checkpoint() : Checkpoint(checkpoint, checkpoint_every));
       });
   py::dict account = as_dict(outcome);

@@ -23,10 +23,9 @@ py::tuple rangefinder(Place& place, const typename Place::N& a, const py::dict& 
     Q = place.block(rows, rank);
     return Q.view;
   };
-  auto space = place.space();
   const RangefinderOutcome outcome =
-      place.watched(a.calls_python, std::max(rows, cols), monitor, [&](const Monitor& watched) {
-        return compiled::LowRank<S>::rangefinder(space, OperatorRef<T>(a.op), opt, to, watched);
+      watched(place, a, monitor, [&](S& space, const auto& A, const Monitor& monitored) {
+        return compiled::LowRank<S>::rangefinder(space, A, opt, to, monitored);
       });
   py::dict d = as_dict(outcome);
   d["rank"] = outcome.rank;
@@ -53,10 +52,9 @@ py::tuple svd_lowrank(Place& place, const typename Place::N& a, const py::dict& 
     residuals = s;
     return {s, residuals, U.view, V.view};
   };
-  auto space = place.space();
   const SvdLowrankOutcome outcome =
-      place.watched(a.calls_python, std::max(rows, cols), monitor, [&](const Monitor& watched) {
-        return compiled::LowRank<S>::svd_lowrank(space, OperatorRef<T>(a.op), opt, to, watched);
+      watched(place, a, monitor, [&](S& space, const auto& A, const Monitor& monitored) {
+        return compiled::LowRank<S>::svd_lowrank(space, A, opt, to, monitored);
       });
   const auto vector = [](const std::vector<double>& x) {
     return py::array_t<double>(static_cast<py::ssize_t>(x.size()), x.data());

@@ -28,12 +28,10 @@ py::tuple nystrom(Place& place, const typename Place::N& a, const py::dict& opti
                   PythonMonitor& monitor) {
   using S = typename Place::S;
   const auto opt = read_options<NystromOptions>(options);
-  auto space = place.space();
   NystromSketchWorkspace<S> ws;
   const NystromOutcome outcome =
-      place.watched(a.calls_python, a.op.cols(), monitor, [&](const Monitor& watched) {
-        return compiled::Nystrom<S>::hermitian(space, OperatorRef<typename Place::Value>(a.op), ws,
-                                               opt, watched);
+      watched(place, a, monitor, [&](S& space, const auto& A, const Monitor& monitored) {
+        return compiled::Nystrom<S>::hermitian(space, A, ws, opt, monitored);
       });
   py::dict d = as_dict(outcome);
   d["error_frobenius"] = outcome.error.frobenius;
@@ -48,12 +46,10 @@ py::tuple nystrom_generalized(Place& place, const typename Place::N& a, const py
                               PythonMonitor& monitor) {
   using S = typename Place::S;
   const auto opt = read_options<GeneralizedNystromOptions>(options);
-  auto space = place.space();
   GeneralizedNystromWorkspace<S> ws;
-  const GeneralizedNystromOutcome outcome = place.watched(
-      a.calls_python, std::max(a.op.rows(), a.op.cols()), monitor, [&](const Monitor& watched) {
-        return compiled::Nystrom<S>::generalized(space, OperatorRef<typename Place::Value>(a.op),
-                                                 ws, opt, watched);
+  const GeneralizedNystromOutcome outcome =
+      watched(place, a, monitor, [&](S& space, const auto& A, const Monitor& monitored) {
+        return compiled::Nystrom<S>::generalized(space, A, ws, opt, monitored);
       });
   py::dict d = as_dict(outcome);
   d["error"] = outcome.error;

@@ -76,12 +76,10 @@ py::dict norm2(Place& place, const typename Place::N& a, const py::dict& options
                PythonMonitor& monitor) {
   using S = typename Place::S;
   const auto opt = read_options<Norm2Options>(options);
-  auto space = place.space();
   SvdsWorkspace<S> ws;
-  const Norm2Outcome outcome = place.watched(
-      a.calls_python, std::max(a.op.rows(), a.op.cols()), monitor, [&](const Monitor& watched) {
-        return compiled::SingularValues<S>::norm2(space, OperatorRef<typename Place::Value>(a.op),
-                                                  ws, opt, watched);
+  const Norm2Outcome outcome =
+      watched(place, a, monitor, [&](S& space, const auto& A, const Monitor& monitored) {
+        return compiled::SingularValues<S>::norm2(space, A, ws, opt, monitored);
       });
   py::dict d = as_dict(outcome);
   d["value"] = outcome.value;
@@ -95,11 +93,9 @@ py::dict frobenius_norm(Place& place, const typename Place::N& a, const py::dict
                         PythonMonitor& monitor) {
   using S = typename Place::S;
   const auto opt = read_options<FrobeniusOptions>(options);
-  auto space = place.space();
-  const FrobeniusOutcome outcome = place.watched(
-      a.calls_python, std::max(a.op.rows(), a.op.cols()), monitor, [&](const Monitor& watched) {
-        return compiled::SingularValues<S>::frobenius_norm(
-            space, OperatorRef<typename Place::Value>(a.op), opt, watched);
+  const FrobeniusOutcome outcome =
+      watched(place, a, monitor, [&](S& space, const auto& A, const Monitor& monitored) {
+        return compiled::SingularValues<S>::frobenius_norm(space, A, opt, monitored);
       });
   py::dict d = as_dict(outcome);
   d["value"] = outcome.value;

@@ -9,6 +9,7 @@
 
 #include "monitor.hpp"
 #include "operators.hpp"
+#include "ritz/op/operator_ref.hpp"
 #include "workspace.hpp"
 
 namespace ritz::python {
@@ -73,6 +74,15 @@ class HostPlace {
   S space_;
   py::list kept_;
 };
+
+/// What run(space, A, monitor) returns for the operator of a node.
+template <class Place, class Run>
+auto watched(Place& place, const typename Place::N& a, PythonMonitor& monitor, const Run& run) {
+  auto space = place.space();
+  return place.watched(
+      a.calls_python, std::max(a.op.rows(), a.op.cols()), monitor,
+      [&](const Monitor& m) { return run(space, OperatorRef<typename Place::Value>(a.op), m); });
+}
 
 /// Binds f(place, …) as a function of a submodule of the host.
 template <class Place, class R, class... Args>

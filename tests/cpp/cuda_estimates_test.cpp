@@ -358,12 +358,7 @@ TEST_CASE("diagonal: every method") {
           result.variance = variance.host();
           return result;
         };
-        const auto counted = faulty<T>(*A);
-        const auto result = again([&] {
-          counted.applied = counted.adjoint = 0;
-          return run(counted);
-        });
-        CHECK(result.out.products.total() == counted.applied + counted.adjoint);
+        const auto result = counted<T>(run, *A);
         if (method != ElementwiseMethod::exact) {  // whose fifth product is asked for one element
           CHECK(run(faulty<T>(H, 5)).out.status == Status::nonfinite);
         }
@@ -416,12 +411,7 @@ TEST_CASE("row_norms2: every method") {
           result.variance = variance.host();
           return result;
         };
-        const auto counted = faulty<T>(A);
-        const auto result = again([&] {
-          counted.applied = counted.adjoint = 0;
-          return run(counted);
-        });
-        CHECK(result.out.products.total() == counted.applied + counted.adjoint);
+        const auto result = counted<T>(run, A);
         CHECK(run(faulty<T>(A, 5)).out.status == Status::nonfinite);
         return result;
       });
@@ -519,12 +509,7 @@ TEST_CASE("funm, funm_chebyshev and funm_rational: the same values by three ways
         result.y = Y.host();
         return result;
       };
-      const auto counted = faulty<T>(D);
-      const auto result = again([&] {
-        counted.applied = 0;
-        return run(counted);
-      });
-      CHECK(result.out.products.total() == counted.applied);
+      const auto result = counted<T>(run, D);
       const auto poisoned = run(faulty<T>(D, 3));
       CHECK(poisoned.out.status == Status::nonfinite);
       CHECK_FALSE(all_finite(poisoned.y));
@@ -553,12 +538,7 @@ TEST_CASE("funm, funm_chebyshev and funm_rational: the same values by three ways
         result.y = y.host();
         return result;
       };
-      const auto counted = faulty<T>(D);
-      const auto result = again([&] {
-        counted.applied = 0;
-        return run(counted);
-      });
-      CHECK(result.out.products.total() == counted.applied);
+      const auto result = counted<T>(run, D);
       CHECK(run(faulty<T>(D, 3)).out.status == Status::nonfinite);
       return result;
     });
@@ -614,12 +594,7 @@ TEST_CASE_TEMPLATE("funm_arnoldi", T, double, Complex) {
         result.y = Y.host();
         return result;
       };
-      const auto counted = faulty<T>(A);
-      const auto result = again([&] {
-        counted.applied = 0;
-        return run(counted);
-      });
-      CHECK(result.out.products.total() == counted.applied);
+      const auto result = counted<T>(run, A);
       const auto poisoned = run(faulty<T>(A, 3));
       CHECK(poisoned.out.status == Status::nonfinite);
       CHECK_FALSE(all_finite(poisoned.y));

@@ -94,4 +94,16 @@ auto again(const Run& run) {
   return came;
 }
 
+/// Likewise what run(A) returns, whose outcome must count the products of A as A itself does.
+template <Field T, class Run, class A>
+auto counted(const Run& run, const A& matrix) {
+  const auto op = faulty<T>(matrix);
+  auto came = again([&] {
+    op.applied = op.adjoint = 0;
+    return run(op);
+  });
+  CHECK(came.out.products.total() == op.applied + op.adjoint);
+  return came;
+}
+
 }  // namespace ritz::testing
